@@ -1,0 +1,1 @@
+//! YAQL: under construction.
