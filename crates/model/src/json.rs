@@ -168,7 +168,9 @@ fn read_special(key: &str, value: &Value) -> Option<Value> {
 /// `2016-01-21T00:00:00+00:00`, with microseconds only when there are some: Python's `isoformat`.
 fn datetime_text(micros: i64, offset_seconds: i32) -> String {
     let offset = jiff::tz::Offset::from_seconds(offset_seconds).unwrap_or(jiff::tz::Offset::UTC);
-    let Ok(moment) = jiff::Timestamp::from_microsecond(micros) else { return format!("{micros}us") };
+    let Ok(moment) = jiff::Timestamp::from_microsecond(micros) else {
+        return format!("{micros}us");
+    };
     let local = offset.to_datetime(moment);
     let date = local.strftime("%Y-%m-%dT%H:%M:%S");
     let part = micros.rem_euclid(1_000_000);

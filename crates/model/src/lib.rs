@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 mod clock;
+mod execution;
 mod id;
 mod json;
 mod reference;
@@ -17,6 +18,7 @@ mod value;
 mod work;
 
 pub use clock::{Clock, Ids, Timestamp};
+pub use execution::{Change, Execution, ReplyTo, Requested};
 pub use id::{BadId, ExecutionId};
 pub use json::{JsonError, MAX_DEPTH, from_json, to_json, to_json_pretty};
 pub use reference::{ActionRef, BadRef, PackName};

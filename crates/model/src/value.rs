@@ -218,9 +218,10 @@ impl PartialEq for Special {
         match (self, other) {
             (Special::Set(a), Special::Set(b)) => a.len() == b.len() && a.iter().all(|x| b.contains(x)),
             (Special::Dict(a), Special::Dict(b)) => a.len() == b.len() && a.iter().all(|x| b.contains(x)),
-            (Special::DateTime { micros: a, offset_seconds: x }, Special::DateTime { micros: b, offset_seconds: y }) => {
-                a == b && x == y
-            }
+            (
+                Special::DateTime { micros: a, offset_seconds: x },
+                Special::DateTime { micros: b, offset_seconds: y },
+            ) => a == b && x == y,
             (Special::Timespan(a), Special::Timespan(b)) => a == b,
             (Special::Regex(a), Special::Regex(b)) => a == b,
             (Special::Bytes(a), Special::Bytes(b)) => a == b,

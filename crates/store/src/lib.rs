@@ -1,1 +1,103 @@
-//! Under construction.
+//! What is committed stays committed.
+//!
+//! One verb writes: [`Store::commit`] takes a [`Batch`] and carries out all of it or nothing. When its answer is
+//! `Ok`, the batch is on disk. Correctness rests on collisions, not on an isolation level: a changed version, a
+//! taken sequence number, a due row that is gone make the whole batch fail with [`Error::Conflict`], and whoever
+//! decided on stale data reads again and decides again.
+//!
+//! The store never knows why something is stored. Two implementations keep the same contract suite:
+//! `sqlite::Sqlite` and, for simulations, `memory::Memory`, which tells volatile from durable.
+#![warn(missing_docs)]
+
+mod batch;
+mod rows;
+
+pub use batch::{Batch, Op};
+pub use rows::{Due, DueKind, Fact, Filter, Item, ItemScope, Message, Order, Outgoing, Page, Token, User};
+
+use futures::future::BoxFuture;
+use squall_model::{Execution, ExecutionId, Timestamp};
+
+/// Why the store refused.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// Something in the batch was decided on data that has changed; nothing of it was written.
+    #[error("conflict: {what}")]
+    Conflict {
+        /// What collided, e.g. `version of 56a0…`.
+        what: String,
+    },
+    /// A chat message or client request that was taken already; nothing was written.
+    #[error("already taken as {execution}")]
+    Duplicate {
+        /// What the first one made.
+        execution: ExecutionId,
+    },
+    /// No space left: nothing was written, reads go on, writes work again when there is space.
+    #[error("disk full: {0}")]
+    Full(String),
+    /// Too much waits for the writer.
+    #[error("the store is overloaded, try again in a second")]
+    Busy,
+    /// A failure after which this process must not acknowledge anything.
+    #[error("the store failed: {0}")]
+    Fatal(String),
+    /// A stored row that cannot be read back.
+    #[error("damaged {what}: {why}")]
+    Damaged {
+        /// Which row.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// The result of every call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The one place where state lives.
+///
+/// Reads are cheap point or index look-ups unless they say otherwise; each sees everything that was committed
+/// before it was called.
+pub trait Store: Send + Sync {
+    /// Writes all of `batch` or nothing; `Ok` means that it is on disk.
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<()>>;
+
+    /// One execution.
+    fn execution(&self, id: ExecutionId) -> Result<Option<Execution>>;
+    /// The executions of one tree that are not final, and all that are workflows of it or the root itself.
+    fn tree(&self, root: ExecutionId) -> Result<Vec<Execution>>;
+    /// Executions that `filter` lets through, in its order; one page and the number of all.
+    fn executions(&self, filter: &Filter, page: Page) -> Result<(Vec<Execution>, u64)>;
+    /// Direct children of an execution, oldest first.
+    fn children(&self, parent: ExecutionId) -> Result<Vec<ExecutionId>>;
+    /// Roots of trees with something that is not final and not merely waiting: what recovery looks at. One page, after `after`.
+    fn unfinished(&self, after: Option<ExecutionId>, limit: usize) -> Result<Vec<ExecutionId>>;
+
+    /// The log of a workflow from `seq` on, in order, without gaps.
+    fn facts(&self, execution: ExecutionId, from: u64) -> Result<Vec<Fact>>;
+    /// The text of a definition by its SHA-256.
+    fn definition(&self, sha: &str) -> Result<Option<String>>;
+
+    /// Rows due at `now` or before, earliest first.
+    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>>;
+    /// When the next row is due.
+    fn next_due(&self) -> Result<Option<Timestamp>>;
+
+    /// A datastore item that has not expired at `now`.
+    fn item(&self, scope: &ItemScope, name: &str, now: Timestamp) -> Result<Option<Item>>;
+    /// Items of `scope` whose name starts with `prefix` and that have not expired at `now`, by name.
+    fn items(&self, scope: &ItemScope, prefix: &str, now: Timestamp, page: Page) -> Result<(Vec<Item>, u64)>;
+
+    /// What waits to be posted on `network`, oldest first, ids above `after`.
+    fn outgoing(&self, network: &str, after: i64, limit: usize) -> Result<Vec<Outgoing>>;
+    /// Messages of a terminal channel with sequence numbers above `after`, in order; the newest `limit` of them.
+    fn messages(&self, channel: &str, after: i64, limit: usize) -> Result<Vec<Message>>;
+
+    /// A user by name.
+    fn user(&self, name: &str) -> Result<Option<User>>;
+    /// A token by the SHA-256 of its text, if it has not expired at `now`.
+    fn token(&self, sha: &[u8; 32], now: Timestamp) -> Result<Option<Token>>;
+    /// A small setting of the store itself (schema epoch, boot id, …).
+    fn meta(&self, name: &str) -> Result<Option<String>>;
+}

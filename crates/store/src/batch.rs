@@ -1,0 +1,152 @@
+//! What one commit changes.
+
+use crate::rows::{Due, DueKind, Item, ItemScope, Message, Outgoing, Token, User};
+use squall_model::{Change, Execution, ExecutionId, Timestamp};
+
+/// Changes that happen together or not at all.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Carried out in order.
+    pub ops: Vec<Op>,
+}
+
+/// One change.
+#[derive(Debug, Clone)]
+pub enum Op {
+    /// A new execution. Conflict when the id exists.
+    Insert(Box<Execution>),
+    /// A change of an execution that was decided on `version`. Conflict when it has another by now.
+    Update {
+        /// Which.
+        id: ExecutionId,
+        /// The version it was decided on.
+        version: u32,
+        /// The change.
+        change: Box<Change>,
+    },
+    /// Facts appended to a workflow's log, from `seq` on. Conflict when `seq` is taken or leaves a gap.
+    Append {
+        /// Whose log.
+        execution: ExecutionId,
+        /// Number of the first fact.
+        seq: u64,
+        /// The facts as JSON texts.
+        facts: Vec<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A definition, stored once by its SHA-256.
+    Definition {
+        /// Hex SHA-256 of the text.
+        sha: String,
+        /// The text.
+        text: String,
+    },
+    /// Something that is due at a time; replaces a row of the same key.
+    SetDue(Due),
+    /// A due row that is not needed any more; nothing happens when there is none.
+    ClearDue {
+        /// Whose.
+        owner: ExecutionId,
+        /// What.
+        kind: DueKind,
+        /// Which of these.
+        number: u32,
+    },
+    /// Takes a due row that fired. Conflict when it is gone, so that it fires once.
+    TakeDue {
+        /// Whose.
+        owner: ExecutionId,
+        /// What.
+        kind: DueKind,
+        /// Which of these.
+        number: u32,
+    },
+    /// Writes a datastore item; replaces one of the same scope and name. An item without `expires` keeps the earlier expiry of the one it
+    /// replaces when that has not passed at `now` (StackStorm's recorded behaviour).
+    SetItem {
+        /// The item.
+        item: Box<Item>,
+        /// For the earlier expiry.
+        now: Timestamp,
+    },
+    /// Deletes a datastore item; nothing happens when there is none.
+    DeleteItem {
+        /// Its scope.
+        scope: ItemScope,
+        /// Its name.
+        name: String,
+    },
+    /// Removes items that expired at `now` or before; invisible already, this only frees space.
+    SweepItems {
+        /// The time.
+        now: Timestamp,
+        /// At most so many.
+        limit: u32,
+    },
+    /// Something to be posted; the row's `id` is given by the store. Nothing happens when its `dedup` key was used before.
+    Post(Box<Outgoing>),
+    /// A row of the outbox that was posted (or given up). Conflict when it is gone.
+    Posted {
+        /// The row.
+        id: i64,
+    },
+    /// A row of the outbox that could not be posted now.
+    PostLater {
+        /// The row.
+        id: i64,
+        /// Not before.
+        at: Timestamp,
+    },
+    /// A message in a terminal channel; the store gives the next sequence number of the channel. Nothing happens when its
+    /// `dedup` key was used before in the channel.
+    Say(Box<Message>),
+    /// A request was taken: a second one with the same key fails with [`crate::Error::Duplicate`].
+    Taken {
+        /// `network/channel/message id` or an `Idempotency-Key` with its user.
+        key: String,
+        /// What it made.
+        execution: ExecutionId,
+        /// When; rows older than a day may be dropped.
+        at: Timestamp,
+    },
+    /// Writes a user.
+    PutUser(Box<User>),
+    /// Writes a token.
+    PutToken(Box<Token>),
+    /// Deletes a token.
+    DeleteToken {
+        /// SHA-256 of its text.
+        sha: [u8; 32],
+    },
+    /// A small setting of the store itself.
+    PutMeta {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Batch {
+        Batch::default()
+    }
+
+    /// Adds a change.
+    pub fn push(&mut self, op: Op) {
+        self.ops.push(op);
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+}
+
+impl From<Op> for Batch {
+    fn from(op: Op) -> Batch {
+        Batch { ops: vec![op] }
+    }
+}

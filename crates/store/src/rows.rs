@@ -1,0 +1,196 @@
+//! The rows that are no executions.
+
+use squall_model::{ExecutionId, Secret, Status, Timestamp, Value};
+
+/// One entry of a workflow's log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// Its number, from 0.
+    pub seq: u64,
+    /// When it was committed.
+    pub at: Timestamp,
+    /// The fact as JSON; checked against its checksum when read.
+    pub json: String,
+}
+
+/// What a due row is for. Stored as a small number: never renumber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DueKind {
+    /// A timer of a workflow's conductor; the number is the timer's.
+    Timer = 1,
+    /// The start of a delayed execution.
+    Start = 2,
+    /// The deadline of a confirmation or inquiry.
+    Deadline = 3,
+    /// The end of an action that runs inside the engine (a standard action with a delay); the number is the attempt.
+    Finish = 4,
+}
+
+/// Something that must happen at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Due {
+    /// Whose.
+    pub owner: ExecutionId,
+    /// The tree it belongs to.
+    pub root: ExecutionId,
+    /// What for.
+    pub kind: DueKind,
+    /// Which of these.
+    pub number: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Whose datastore item it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ItemScope {
+    /// Everybody's.
+    System,
+    /// One user's.
+    User(String),
+}
+
+/// A datastore item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Whose.
+    pub scope: ItemScope,
+    /// Its key.
+    pub name: String,
+    /// Its text; encrypted (upper-case hex) when `secret`.
+    pub value: String,
+    /// Whether `value` is encrypted.
+    pub secret: bool,
+    /// Free text.
+    pub description: Option<String>,
+    /// When it was first written.
+    pub created: Timestamp,
+    /// Invisible from then on.
+    pub expires: Option<Timestamp>,
+}
+
+/// A message that waits to be posted on a chat network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outgoing {
+    /// Given by the store; order of posting.
+    pub id: i64,
+    /// Which adapter posts it.
+    pub network: String,
+    /// Channel (or person, when `whisper`).
+    pub channel: String,
+    /// Thread, where the network has them.
+    pub thread: Option<String>,
+    /// What to post: a value in the form that `chat` and `engine::report` agree on.
+    pub body: Value,
+    /// Unique for ever: a second row with the same key is not written.
+    pub dedup: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Not to be posted before.
+    pub not_before: Timestamp,
+    /// How often it was tried.
+    pub tries: u32,
+}
+
+/// A message in a channel of the terminal network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// Its channel.
+    pub channel: String,
+    /// Its number in the channel, from 1; given by the store.
+    pub seq: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who said it.
+    pub author: String,
+    /// Whether the author is the bot.
+    pub bot: bool,
+    /// For one person only.
+    pub whisper: Option<String>,
+    /// The thread it belongs to: the number of the message that began it.
+    pub thread: Option<i64>,
+    /// The text, and what else the terminal shows (`{text, pretext?, color?, …}`).
+    pub body: Value,
+    /// Unique in the channel when there is one.
+    pub dedup: Option<String>,
+}
+
+/// A person or service that may log in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// Argon2id in PHC text form; none for those who log in otherwise.
+    pub password: Option<Secret<String>>,
+    /// Role names.
+    pub roles: Vec<String>,
+    /// Whether it may log in.
+    pub active: bool,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// A token; only the hash of its text is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Token {
+    /// SHA-256 of its text.
+    pub sha: [u8; 32],
+    /// Whose.
+    pub user: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Not valid from then on.
+    pub expires: Timestamp,
+    /// The execution it was minted for; it ends with it.
+    pub execution: Option<ExecutionId>,
+    /// Free data (`service`, client name, …).
+    pub data: Value,
+}
+
+/// Which executions to list. Empty fields let everything through; all given ones must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    /// By reference (`pack.name`).
+    pub action: Option<String>,
+    /// By status: any of these.
+    pub status: Vec<Status>,
+    /// By requesting user.
+    pub user: Option<String>,
+    /// By runner.
+    pub runner: Option<String>,
+    /// `Some(None)`: only those without a parent; `Some(Some(id))`: children of that one.
+    pub parent: Option<Option<ExecutionId>>,
+    /// By id: any of these.
+    pub ids: Vec<ExecutionId>,
+    /// Asked for at or after.
+    pub since: Option<Timestamp>,
+    /// Asked for at or before.
+    pub until: Option<Timestamp>,
+    /// Order of the result.
+    pub order: Order,
+}
+
+/// Order of a listing of executions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Newest first.
+    #[default]
+    Newest,
+    /// Oldest first.
+    Oldest,
+}
+
+/// A part of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// How many to leave out at the start.
+    pub offset: u64,
+    /// How many at most.
+    pub limit: u64,
+}
+
+impl Default for Page {
+    fn default() -> Page {
+        Page { offset: 0, limit: 100 }
+    }
+}
