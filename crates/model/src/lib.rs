@@ -25,4 +25,4 @@ pub use reference::{ActionRef, BadRef, PackName};
 pub use secret::{MASK, Secret};
 pub use status::{RefusedTransition, Status};
 pub use value::{Map, Special, Str, Value};
-pub use work::{ClaimAnswer, Outcome, Stream, WorkEvent, WorkItem, WorkKey};
+pub use work::{ClaimAnswer, Future, Leftover, Outcome, Runner, Stream, WorkEvent, WorkItem, WorkKey, WorkSink};

@@ -73,16 +73,9 @@ impl Outcome {
     }
 }
 
-/// What a worker reports, in this order: one `Claim`, one `Started`, any `Output`, one `Finished`.
+/// What a worker reports after its claim was granted, in this order: one `Started`, any `Output`, one `Finished`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum WorkEvent {
-    /// May I start it? Answered by [`ClaimAnswer`].
-    Claim {
-        /// Names the worker in messages.
-        worker: String,
-        /// Random id of the spool directory that will hold this attempt.
-        spool: String,
-    },
     /// The process runs.
     Started {
         /// Its process id.
@@ -100,10 +93,48 @@ pub enum WorkEvent {
 }
 
 /// The engine's answer to a claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClaimAnswer {
     /// The claim is on disk: start.
-    Granted,
+    Granted {
+        /// Environment that must not be stored with the item: the run's short-lived token.
+        env: Vec<(String, String)>,
+    },
     /// Somebody else has it, it was canceled, or it is over: do not start.
     Refused,
+}
+
+/// What happened to attempts that a crash or stop left behind; found in the spool at start.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Leftover {
+    /// It ended, and nobody was told: the true outcome.
+    Finished(Outcome),
+    /// It was claimed and certainly never started: it may be dispatched again with the same attempt number.
+    NeverStarted,
+    /// It ran and is gone, or nothing certain is known; no process of it is left.
+    Lost,
+}
+
+/// A boxed future, as the traits of this boundary give them.
+pub type Future<'a, T> = std::pin::Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;
+
+/// The side of the boundary that runs things. Implemented by `runners` (a channel on this machine), by the cluster's
+/// work queue, and by simulations.
+pub trait Runner: Send + Sync {
+    /// Takes an item to run; never blocks. What is not claimed in time is simply dispatched again.
+    fn dispatch(&self, item: WorkItem);
+    /// Stops an attempt: terminate, grace time, kill, then a `Finished` with status `canceled`. Unknown keys are ignored.
+    fn cancel(&self, key: WorkKey);
+    /// What is known of an attempt that was claimed before this process started; stops what still lives of it first.
+    fn leftover<'a>(&'a self, key: WorkKey, spool: &'a str) -> Future<'a, Leftover>;
+    /// The attempt's end is on disk: its spool may go.
+    fn settled(&self, key: WorkKey, spool: &str);
+}
+
+/// The side of the boundary that decides. Implemented by `engine`.
+pub trait WorkSink: Send + Sync {
+    /// May this attempt start? The answer comes after the claim was committed.
+    fn claim<'a>(&'a self, key: WorkKey, worker: &'a str, spool: &'a str) -> Future<'a, ClaimAnswer>;
+    /// Something happened to an attempt; returns when it is on disk (output aside). Late reports change nothing.
+    fn report(&self, key: WorkKey, event: WorkEvent) -> Future<'_, ()>;
 }
