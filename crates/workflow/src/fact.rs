@@ -3,6 +3,9 @@
 //! Facts are past-tense and complete, and they are the stored format: a new field gets a serde default, a
 //! variant is never renamed. One step of the conductor gives a list of facts, which the engine commits together
 //! with what they cause (child executions for offers, rows for timers).
+//!
+//! In JSON a fact is an object with one key, its name: `{"finished": {"run": 3, …}}`. A tag beside the fields would
+//! need buffering while reading, which numbers of any size do not survive.
 
 use serde::{Deserialize, Serialize};
 use squall_model::{Map, Status, Str, Value};
@@ -38,8 +41,6 @@ pub struct Begin {
 pub enum Stimulus {
     /// The run starts.
     Begin(Box<Begin>),
-    /// Decide what the agenda holds; gives no facts when it is empty.
-    Continue,
     /// The child of an offer started to run. Only languages that record it care.
     Started {
         /// Which offer.
@@ -110,6 +111,21 @@ pub struct Offer {
     pub child: Child,
 }
 
+impl Default for Offer {
+    fn default() -> Offer {
+        Offer {
+            run: 0,
+            task: "".into(),
+            route: 0,
+            item: None,
+            attempt: 1,
+            action: None,
+            input: Value::Null,
+            child: Child::default(),
+        }
+    }
+}
+
 /// What a child execution gets besides its parameters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Child {
@@ -128,7 +144,7 @@ pub struct Child {
 
 /// Something that is so now. The stored format of a workflow's history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "fact", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// The run has begun.
     Begun {
@@ -176,6 +192,16 @@ pub enum Fact {
         /// Which offers.
         runs: Vec<RunId>,
     },
+    /// The children of these runs, if they are workflows, must be paused.
+    ChildrenPaused {
+        /// Which offers.
+        runs: Vec<RunId>,
+    },
+    /// The children of these runs, which are paused, must go on.
+    ChildrenResumed {
+        /// Which offers.
+        runs: Vec<RunId>,
+    },
     /// Somebody asked for a pause.
     PauseAsked,
     /// Somebody asked to go on.
@@ -214,11 +240,10 @@ pub enum Fact {
         /// Orquesta's `{output, errors?}`, a chain's `{tasks, published?}`).
         result: Value,
     },
-    /// What only one language says: its own fact, tagged by language.
-    Of {
-        /// Which language.
-        language: crate::Language,
-        /// The fact in that language's own form.
-        body: Value,
-    },
+    /// What only action chains say.
+    Chain(crate::chain::Fact),
+    /// What only Mistral says.
+    Mistral(crate::mistral::Fact),
+    /// What only Orquesta says.
+    Orquesta(crate::orquesta::Fact),
 }

@@ -1,21 +1,34 @@
 //! Given what has happened, what must happen next.
 //!
-//! A workflow run is a log of [`Fact`]s. [`decide`] looks at the [`State`] and at one [`Stimulus`] and says
+//! A workflow run is a log of [`Fact`]s. [`advance`] looks at the [`State`] and at one [`Stimulus`], and says
 //! which facts follow; [`apply`] folds a fact into the state. Neither does I/O, reads a clock or waits: a delay
 //! is a [`Fact::TimerSet`] that the engine keeps as a row, its end comes back as [`Stimulus::Due`]. Recovery folds
 //! the log and evaluates no expression a second time, because what was rendered is part of the fact.
 //!
-//! `decide` may look at everything and change nothing; `apply` may change everything and decide nothing. What
-//! one fact makes necessary next stands on an agenda inside the state and is decided by [`Stimulus::Continue`];
-//! [`advance`] runs the two in turn until nothing is left to do.
+//! `decide` may look at everything and change nothing; `apply` may change everything and decide nothing. That
+//! rule is kept by a type: while a language decides it holds a [`step`], which shows the state but changes it
+//! through `emit` alone, and `emit` applies the fact that it records. So a decision can be written as a story (offer
+//! this, then look, then end that) whose every line sees the lines before it, at O(1) for each fact, and the
+//! facts of one stimulus, committed together, fold to the very same state.
 //!
-//! Three front ends (`chain`, `mistral`, `orquesta`) differ in which transition follows and which context a
-//! task sees. Offers, timers, retries, items, pause, cancel and re-run are shared: see [`fact`].
+//! Three front ends ([`chain`], [`mistral`], [`orquesta`]) differ in which transition follows and which context a
+//! task sees. Offers, timers, pause, cancel and re-run are shared: see [`fact`].
 #![warn(missing_docs)]
 
+pub mod chain;
+pub mod definition;
 pub mod fact;
+pub mod mistral;
+pub mod orquesta;
+pub mod standard;
+pub mod state;
+pub mod step;
 
+pub use definition::{Definition, LoadOptions};
 pub use fact::{Begin, Child, Fact, Offer, RunId, Stimulus, TimerId};
+pub use standard::{Answer, standard};
+pub use state::{OpenOffer, Run, State};
+pub use step::{advance, apply, decide};
 
 /// The language of a definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
