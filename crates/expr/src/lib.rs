@@ -11,6 +11,9 @@ mod error;
 mod host;
 mod limits;
 
+pub mod pattern;
+pub mod python;
+
 pub mod yaql;
 
 pub use error::Error;
