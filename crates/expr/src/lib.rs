@@ -11,9 +11,11 @@ mod error;
 mod host;
 mod limits;
 
+
+pub mod alias;
+pub mod batch;
 pub mod pattern;
 pub mod python;
-
 pub mod yaql;
 
 pub use error::Error;
