@@ -90,8 +90,8 @@ pub struct ReplyTo {
 /// A change of an execution; `None` leaves a field as it is.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Change {
-    /// The new status, with the time for the log.
-    pub status: Option<(Timestamp, Status)>,
+    /// The statuses it went through, with times for the log; the last one is where it stands.
+    pub statuses: Vec<(Timestamp, Status)>,
     /// The attempt that was claimed.
     pub attempt: Option<u32>,
     /// When the first attempt started.
@@ -130,9 +130,9 @@ impl Execution {
 
     /// Carries out a change and counts the version up. Checks nothing: who decides uses [`Status::to`] first.
     pub fn apply(&mut self, change: &Change) {
-        if let Some((at, status)) = change.status {
-            self.status = status;
-            self.log.push((at, status));
+        if let Some((_, status)) = change.statuses.last() {
+            self.status = *status;
+            self.log.extend(change.statuses.iter().copied());
         }
         if let Some(attempt) = change.attempt {
             self.attempt = attempt;

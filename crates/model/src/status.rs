@@ -35,7 +35,8 @@ const NEXT: &[(Status, &[Status])] = &[
     (Pending, &[Requested, Scheduled, Running, Succeeded, Failed, Timeout, Canceling, Canceled]),
     (Delayed, &[Requested, Scheduled, Failed, Canceling, Canceled]),
     (Scheduled, &[Running, Requested, Delayed, Succeeded, Failed, Timeout, Canceling, Canceled, Abandoned]),
-    (Running, &[Pending, Pausing, Paused, Succeeded, Failed, Timeout, Canceling, Canceled, Abandoned]),
+    // Back to scheduled: recovery found that the claimed attempt certainly never started.
+    (Running, &[Scheduled, Pending, Pausing, Paused, Succeeded, Failed, Timeout, Canceling, Canceled, Abandoned]),
     (Pausing, &[Paused, Running, Succeeded, Failed, Timeout, Canceling, Canceled, Abandoned]),
     (Paused, &[Resuming, Running, Succeeded, Failed, Timeout, Canceling, Canceled, Abandoned]),
     (Resuming, &[Running, Pausing, Paused, Succeeded, Failed, Timeout, Canceling, Canceled, Abandoned]),
