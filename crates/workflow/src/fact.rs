@@ -55,6 +55,14 @@ pub enum Stimulus {
         /// Its result as the language sees it.
         result: Value,
     },
+    /// The engine could not make a child of an offer, for instance because its parameters break the action's
+    /// schema. Languages that do not tell this apart hear `Finished` with status `failed` and `{"error": message}`.
+    Refused {
+        /// Which offer.
+        run: RunId,
+        /// Why, as a sentence.
+        message: String,
+    },
     /// A timer is due.
     Due {
         /// Which timer.
@@ -94,7 +102,7 @@ pub struct Offer {
     pub run: RunId,
     /// The task's name as people wrote it.
     pub task: Str,
-    /// Orquesta's route; 0 elsewhere.
+    /// Which run of the task this belongs to: Orquesta's route, the number of Mistral's task record; 0 in chains.
     #[serde(default)]
     pub route: u32,
     /// The item's index for a task over items.
@@ -169,6 +177,13 @@ pub enum Fact {
         status: Status,
         /// Its result.
         result: Value,
+    },
+    /// The engine could not make a child.
+    Refused {
+        /// Which offer.
+        run: RunId,
+        /// Why.
+        message: String,
     },
     /// A timer runs: the engine keeps it as a row.
     TimerSet {

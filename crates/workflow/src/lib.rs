@@ -18,6 +18,7 @@
 pub mod chain;
 pub mod definition;
 pub mod fact;
+pub mod host;
 pub mod mistral;
 pub mod orquesta;
 pub mod standard;
@@ -26,6 +27,7 @@ pub mod step;
 
 pub use definition::{Definition, LoadOptions};
 pub use fact::{Begin, Child, Fact, Offer, RunId, Stimulus, TimerId};
+pub use host::{Host, Parameter, Parameters, Registered};
 pub use standard::{Answer, standard};
 pub use state::{OpenOffer, Run, State};
 pub use step::{advance, apply, decide};

@@ -23,48 +23,24 @@ pub fn standard(offer: &Offer) -> Option<Answer> {
     let input = |key: &str| offer.input.get(key).cloned().unwrap_or_default();
     Some(match name {
         "noop" => done(Value::Null),
-        "echo" => Answer {
-            after_ms: seconds(&input("delay"), 0),
-            ..done(input("output"))
-        },
-        "sleep" => Answer {
-            after_ms: seconds(&input("seconds"), 1),
-            ..done(Value::Null)
-        },
+        "echo" => Answer { after_ms: seconds(&input("delay"), 0), ..done(input("output")) },
+        "sleep" => Answer { after_ms: seconds(&input("seconds"), 1), ..done(Value::Null) },
         "fail" => failed(match input("error_data") {
             Value::Null => Value::from("Fail action expected exception."),
             data => data,
         }),
-        "test_dict" => done(test_dict(
-            &input("size"),
-            &input("key_prefix"),
-            &input("val"),
-        )),
-        "async_noop" => Answer {
-            after_ms: 0,
-            outcome: None,
-        },
-        _ => failed(Value::from(format!(
-            "`{action}` is not offered here; use an action of a pack instead"
-        ))),
+        "test_dict" => done(test_dict(&input("size"), &input("key_prefix"), &input("val"))),
+        "async_noop" => Answer { after_ms: 0, outcome: None },
+        _ => failed(Value::from(format!("`{action}` is not offered here; use an action of a pack instead"))),
     })
 }
 
 fn done(result: Value) -> Answer {
-    Answer {
-        after_ms: 0,
-        outcome: Some(Outcome::succeeded(result)),
-    }
+    Answer { after_ms: 0, outcome: Some(Outcome::succeeded(result)) }
 }
 
 fn failed(result: Value) -> Answer {
-    Answer {
-        after_ms: 0,
-        outcome: Some(Outcome {
-            status: Status::Failed,
-            result,
-        }),
-    }
+    Answer { after_ms: 0, outcome: Some(Outcome { status: Status::Failed, result }) }
 }
 
 /// Seconds as milliseconds; what is no number counts as `default` seconds.
@@ -82,13 +58,7 @@ const MAX_TEST_KEYS: i64 = 100_000;
 fn test_dict(size: &Value, prefix: &Value, val: &Value) -> Value {
     let size = size.as_int().unwrap_or(0).clamp(0, MAX_TEST_KEYS);
     let prefix = prefix.as_str().unwrap_or("");
-    let val = if val.is_null() {
-        Value::from("")
-    } else {
-        val.clone()
-    };
-    let map: Map = (0..size)
-        .map(|i| (format!("{prefix}{i}").into(), val.clone()))
-        .collect();
+    let val = if val.is_null() { Value::from("") } else { val.clone() };
+    let map: Map = (0..size).map(|i| (format!("{prefix}{i}").into(), val.clone())).collect();
     Value::Map(Arc::new(map))
 }

@@ -86,14 +86,14 @@ impl Run {
             }
             Fact::Offered { offer } => {
                 self.next_run = self.next_run.max(offer.run.saturating_add(1));
-                let open = OpenOffer {
-                    offer: Arc::new((**offer).clone()),
-                    status: Status::Requested,
-                };
+                let open = OpenOffer { offer: Arc::new((**offer).clone()), status: Status::Requested };
                 self.offers.insert(offer.run, open);
             }
             Fact::Started { run } => self.child(*run, Status::Running),
             Fact::Finished { run, status, .. } if status.is_final() => {
+                self.offers.remove(run);
+            }
+            Fact::Refused { run, .. } => {
                 self.offers.remove(run);
             }
             Fact::Finished { run, status, .. } => self.child(*run, *status),
@@ -152,10 +152,7 @@ impl State {
             Definition::Mistral(_) => Own::Mistral(Box::default()),
             Definition::Orquesta(_) => Own::Orquesta(Box::default()),
         };
-        State {
-            run: Run::default(),
-            own,
-        }
+        State { run: Run::default(), own }
     }
 
     /// What all languages share.

@@ -8,10 +8,7 @@
 //! not run, and a second beginning give no facts.
 
 use crate::state::Own;
-use crate::{
-    Begin, Definition, Fact, Offer, Run, RunId, State, Stimulus, TimerId, chain, mistral, orquesta,
-};
-use squall_expr::Host;
+use crate::{Begin, Definition, Fact, Host, Offer, Run, RunId, State, Stimulus, TimerId, chain, mistral, orquesta};
 use squall_model::{Status, Value};
 
 /// How many facts one stimulus may cause. Definitions that turn round without ever waiting for an action (a loop over
@@ -66,9 +63,7 @@ impl<'a, F: Front> Step<'a, F> {
     /// Offers an action under the next number, which is answered.
     pub fn offer(&mut self, offer: Offer) -> RunId {
         let run = self.run.next_run();
-        self.emit(Fact::Offered {
-            offer: Box::new(Offer { run, ..offer }),
-        });
+        self.emit(Fact::Offered { offer: Box::new(Offer { run, ..offer }) });
         run
     }
 
@@ -94,26 +89,23 @@ impl<'a, F: Front> Step<'a, F> {
 
 /// Takes `stimulus` in: answers the facts that follow, which are folded into `state` already and must be committed
 /// together. No facts means that nothing follows and nothing changed.
-pub fn advance(
-    definition: &Definition,
-    state: &mut State,
-    stimulus: Stimulus,
-    host: &dyn Host,
-) -> Vec<Fact> {
+pub fn advance(definition: &Definition, state: &mut State, stimulus: Stimulus, host: &dyn Host) -> Vec<Fact> {
     if is_stale(&state.run, &stimulus) {
         return Vec::new();
     }
+    let stimulus = match stimulus {
+        // Only chains tell a refusal from a failure, and Mistral only by its text.
+        Stimulus::Refused { run, message } if matches!(definition, Definition::Orquesta(_)) => {
+            let result = Value::from_pairs([("error", message)]);
+            Stimulus::Finished { run, status: Status::Failed, result }
+        }
+        stimulus => stimulus,
+    };
     let run = &mut state.run;
     match (definition, &mut state.own) {
-        (Definition::Chain(d), Own::Chain(own)) => {
-            turn::<chain::Front>(d, run, own, stimulus, host)
-        }
-        (Definition::Mistral(d), Own::Mistral(own)) => {
-            turn::<mistral::Front>(d, run, own, stimulus, host)
-        }
-        (Definition::Orquesta(d), Own::Orquesta(own)) => {
-            turn::<orquesta::Front>(d, run, own, stimulus, host)
-        }
+        (Definition::Chain(d), Own::Chain(own)) => turn::<chain::Front>(d, run, own, stimulus, host),
+        (Definition::Mistral(d), Own::Mistral(own)) => turn::<mistral::Front>(d, run, own, stimulus, host),
+        (Definition::Orquesta(d), Own::Orquesta(own)) => turn::<orquesta::Front>(d, run, own, stimulus, host),
         // A state of another language: the caller mixed up two executions, and nothing sensible follows.
         (Definition::Chain(_) | Definition::Mistral(_) | Definition::Orquesta(_), _) => Vec::new(),
     }
@@ -126,24 +118,13 @@ fn turn<F: Front>(
     stimulus: Stimulus,
     host: &dyn Host,
 ) -> Vec<Fact> {
-    let mut step = Step::<F> {
-        definition,
-        host,
-        run,
-        state,
-        facts: Vec::new(),
-    };
+    let mut step = Step::<F> { definition, host, run, state, facts: Vec::new() };
     F::decide(&mut step, stimulus);
     step.facts
 }
 
 /// The same without touching `state`: what would follow. Copies the state; the engine uses [`advance`].
-pub fn decide(
-    definition: &Definition,
-    state: &State,
-    stimulus: &Stimulus,
-    host: &dyn Host,
-) -> Vec<Fact> {
+pub fn decide(definition: &Definition, state: &State, stimulus: &Stimulus, host: &dyn Host) -> Vec<Fact> {
     advance(definition, &mut state.clone(), stimulus.clone(), host)
 }
 
@@ -152,12 +133,8 @@ pub fn apply(definition: &Definition, state: &mut State, fact: &Fact) {
     state.run.apply(fact);
     match (definition, &mut state.own) {
         (Definition::Chain(d), Own::Chain(own)) => chain::Front::apply(d, &state.run, own, fact),
-        (Definition::Mistral(d), Own::Mistral(own)) => {
-            mistral::Front::apply(d, &state.run, own, fact)
-        }
-        (Definition::Orquesta(d), Own::Orquesta(own)) => {
-            orquesta::Front::apply(d, &state.run, own, fact)
-        }
+        (Definition::Mistral(d), Own::Mistral(own)) => mistral::Front::apply(d, &state.run, own, fact),
+        (Definition::Orquesta(d), Own::Orquesta(own)) => orquesta::Front::apply(d, &state.run, own, fact),
         (Definition::Chain(_) | Definition::Mistral(_) | Definition::Orquesta(_), _) => {}
     }
 }
@@ -166,16 +143,12 @@ pub fn apply(definition: &Definition, state: &mut State, fact: &Fact) {
 fn is_stale(run: &Run, stimulus: &Stimulus) -> bool {
     match stimulus {
         Stimulus::Begin(_) => run.begin().is_some(),
-        Stimulus::Started { run: id } => run
-            .offers()
-            .get(id)
-            .is_none_or(|open| open.status == Status::Running),
-        Stimulus::Finished { run: id, .. } => !run.offers().contains_key(id),
+        Stimulus::Started { run: id } => run.offers().get(id).is_none_or(|open| open.status == Status::Running),
+        Stimulus::Finished { run: id, .. } | Stimulus::Refused { run: id, .. } => !run.offers().contains_key(id),
         Stimulus::Due { timer } => !run.timers().contains(timer),
-        Stimulus::Pause
-        | Stimulus::Resume { .. }
-        | Stimulus::Stop { .. }
-        | Stimulus::Rerun { .. } => run.begin().is_none(),
+        Stimulus::Pause | Stimulus::Resume { .. } | Stimulus::Stop { .. } | Stimulus::Rerun { .. } => {
+            run.begin().is_none()
+        }
     }
 }
 
@@ -183,8 +156,5 @@ fn is_stale(run: &Run, stimulus: &Stimulus) -> bool {
 pub(crate) fn refuse<F: Front>(step: &mut Step<'_, F>, begin: Box<Begin>, message: &str) {
     step.emit(Fact::Begun { begin });
     let result = Value::from_pairs([("error", message)]);
-    step.emit(Fact::Ended {
-        status: Status::Failed,
-        result,
-    });
+    step.emit(Fact::Ended { status: Status::Failed, result });
 }
