@@ -11,7 +11,6 @@ mod error;
 mod host;
 mod limits;
 
-
 pub mod alias;
 pub mod batch;
 pub mod pattern;

@@ -178,6 +178,12 @@ pub fn escape(text: &str) -> String {
     out
 }
 
+impl std::fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pattern({:?})", self.inner.source)
+    }
+}
+
 impl Pattern {
     /// The pattern as written.
     pub fn source(&self) -> &str {

@@ -45,12 +45,7 @@ pub fn representations(formats: &[Value]) -> Result<Vec<Representation>, Error> 
                     _ => Vec::new(),
                 };
                 if texts.is_empty() && display.is_some() {
-                    all.push(Representation {
-                        format: format.clone(),
-                        display,
-                        text: "".into(),
-                        multiple: None,
-                    });
+                    all.push(Representation { format: format.clone(), display, text: "".into(), multiple: None });
                     continue;
                 }
                 all.extend(texts.into_iter().map(|text| Representation {
@@ -61,13 +56,8 @@ pub fn representations(formats: &[Value]) -> Result<Vec<Representation>, Error> 
                 }));
             }
             other => {
-                let shown = if other.is_null() {
-                    "None".to_owned()
-                } else {
-                    format!("{other:?}")
-                };
-                let message =
-                    format!("alias_format '{shown}' is neither a dictionary or string type.");
+                let shown = if other.is_null() { "None".to_owned() } else { format!("{other:?}") };
+                let message = format!("alias_format '{shown}' is neither a dictionary or string type.");
                 return Err(Error::new("TypeError", message));
             }
         }

@@ -38,20 +38,12 @@ pub struct Help {
 }
 
 /// Collects help for aliases in their stored form (maps with `enabled`, `pack`, `description`, `formats`).
-pub fn help<'a>(
-    aliases: impl IntoIterator<Item = &'a Value>,
-    query: &HelpQuery,
-) -> Result<Help, Error> {
+pub fn help<'a>(aliases: impl IntoIterator<Item = &'a Value>, query: &HelpQuery) -> Result<Help, Error> {
     let filter = regex::RegexBuilder::new(&query.filter)
         .case_insensitive(true)
         .size_limit(1 << 20)
         .build()
-        .map_err(|e| {
-            Error::new(
-                "error",
-                format!("filter `{}` is no regular expression: {e}", query.filter),
-            )
-        })?;
+        .map_err(|e| Error::new("error", format!("filter `{}` is no regular expression: {e}", query.filter)))?;
     let text = |alias: &Value, key: &str| match alias.get(key) {
         Some(Value::Str(text)) => text.clone(),
         _ => Str::from(""),
@@ -63,10 +55,7 @@ pub fn help<'a>(
         if !enabled || (!query.pack.is_empty() && *pack != *query.pack) {
             continue;
         }
-        let formats = alias
-            .get("formats")
-            .and_then(Value::as_list)
-            .unwrap_or_default();
+        let formats = alias.get("formats").and_then(Value::as_list).unwrap_or_default();
         // One entry of `formats` is one line, however many representations it has.
         for format in formats {
             let shown = representations(std::slice::from_ref(format))?;
@@ -74,20 +63,12 @@ pub fn help<'a>(
                 continue;
             };
             if !display.is_empty() && filter.is_match(&display) {
-                entries.push(HelpEntry {
-                    pack: pack.clone(),
-                    display,
-                    description: text(alias, "description"),
-                });
+                entries.push(HelpEntry { pack: pack.clone(), display, description: text(alias, "description") });
             }
         }
     }
     let available = entries.len();
-    let limit = if query.limit == 0 {
-        usize::MAX
-    } else {
-        query.limit
-    };
+    let limit = if query.limit == 0 { usize::MAX } else { query.limit };
     let entries = entries.into_iter().skip(query.offset).take(limit).collect();
     Ok(Help { available, entries })
 }

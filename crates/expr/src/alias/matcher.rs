@@ -84,10 +84,7 @@ pub struct Matcher<A> {
 
 impl<A> Matcher<A> {
     /// Prepares the entries; the invalid ones are left out and returned with their errors.
-    pub fn new(
-        entries: impl IntoIterator<Item = Entry<A>>,
-        options: Options,
-    ) -> (Matcher<A>, Vec<(Entry<A>, Error)>) {
+    pub fn new(entries: impl IntoIterator<Item = Entry<A>>, options: Options) -> (Matcher<A>, Vec<(Entry<A>, Error)>) {
         let mut ready = Vec::new();
         let mut refused = Vec::new();
         for entry in entries {
@@ -110,16 +107,7 @@ impl<A> Matcher<A> {
             AhoCorasick::new([""; 0]).expect("an empty set of words always compiles")
         });
         let by_word = words.into_values().collect();
-        (
-            Matcher {
-                entries: ready,
-                options,
-                words: automaton,
-                by_word,
-                always,
-            },
-            refused,
-        )
+        (Matcher { entries: ready, options, words: automaton, by_word, always }, refused)
     }
 
     /// How many formats take part.
@@ -140,10 +128,7 @@ impl<A> Matcher<A> {
 
     /// The same, and which formats could not decide.
     pub fn search(&self, line: &str) -> Found<'_, A> {
-        let mut found = Found {
-            hits: Vec::new(),
-            undecided: Vec::new(),
-        };
+        let mut found = Found { hits: Vec::new(), undecided: Vec::new() };
         if line.len() > MAX_COMMAND {
             return found;
         }
@@ -161,18 +146,9 @@ impl<A> Matcher<A> {
             self.ask(&candidates, Leniency::Case, &mut found, |_| None, &split);
         }
         if found.hits.is_empty() && self.options.declared_pairs && !split.pairs.is_empty() {
-            let declared = |entry: &Entry<A>| {
-                Some(pairs::split_if(line, |name| {
-                    entry.parameters.iter().any(|p| **p == *name)
-                }))
-            };
-            self.ask(
-                &self.candidates(&format!(" {line} ")),
-                Leniency::Pairs,
-                &mut found,
-                declared,
-                &split,
-            );
+            let declared =
+                |entry: &Entry<A>| Some(pairs::split_if(line, |name| entry.parameters.iter().any(|p| **p == *name)));
+            self.ask(&self.candidates(&format!(" {line} ")), Leniency::Pairs, &mut found, declared, &split);
         }
         found
     }
@@ -208,9 +184,7 @@ impl<A> Matcher<A> {
                 let matches = if multiple {
                     format.all_from(split)
                 } else {
-                    format
-                        .extract_from(split, leniency == Leniency::Case)
-                        .map(|m| m.into_iter().collect())
+                    format.extract_from(split, leniency == Leniency::Case).map(|m| m.into_iter().collect())
                 };
                 match matches {
                     Ok(matches) if matches.is_empty() => {}
@@ -281,18 +255,10 @@ mod tests {
     }
 
     fn hits(formats: &[&str], options: Options, line: &str) -> Vec<(usize, Vec<Map>, Leniency)> {
-        matcher(formats, options)
-            .find(line)
-            .into_iter()
-            .map(|h| (*h.alias, h.matches, h.leniency))
-            .collect()
+        matcher(formats, options).find(line).into_iter().map(|h| (*h.alias, h.matches, h.leniency)).collect()
     }
 
-    const LENIENT: Options = Options {
-        collapse_blanks: true,
-        ignore_case: true,
-        declared_pairs: true,
-    };
+    const LENIENT: Options = Options { collapse_blanks: true, ignore_case: true, declared_pairs: true };
 
     #[test]
     fn blanks_collapse_outside_quotes() {
@@ -304,14 +270,8 @@ mod tests {
     #[test]
     fn case_is_forgiven_only_when_nothing_matches() {
         assert!(hits(&["confirm {{id}}"], Options::default(), "Confirm x").is_empty());
-        assert_eq!(
-            hits(&["confirm {{id}}"], LENIENT, "CONFIRM X")[0].2,
-            Leniency::Case
-        );
-        assert_eq!(
-            hits(&["Confirm {{id}}", "confirm {{id}}"], LENIENT, "confirm x").len(),
-            1
-        );
+        assert_eq!(hits(&["confirm {{id}}"], LENIENT, "CONFIRM X")[0].2, Leniency::Case);
+        assert_eq!(hits(&["Confirm {{id}}", "confirm {{id}}"], LENIENT, "confirm x").len(), 1);
     }
 
     #[test]
@@ -323,17 +283,9 @@ mod tests {
 
     #[test]
     fn multiple_formats_are_asked_last() {
-        let found = hits(
-            &[r"((?P<k>[A-Z]+-\d+)|^$)", "fix {{what}}"],
-            Options::default(),
-            "fix ABC-1 and DEF-2",
-        );
+        let found = hits(&[r"((?P<k>[A-Z]+-\d+)|^$)", "fix {{what}}"], Options::default(), "fix ABC-1 and DEF-2");
         assert_eq!(found.len(), 1);
-        let found = hits(
-            &[r"((?P<k>[A-Z]+-\d+)|^$)"],
-            Options::default(),
-            "fix ABC-1 and DEF-2",
-        );
+        let found = hits(&[r"((?P<k>[A-Z]+-\d+)|^$)"], Options::default(), "fix ABC-1 and DEF-2");
         assert_eq!(found[0].1.len(), 2);
     }
 

@@ -75,12 +75,7 @@ impl Format {
             }
         };
         let literal = literal.map(|l| lower(&l)).filter(|l| !l.is_empty());
-        Ok(Format {
-            source: text.into(),
-            defaults,
-            literal,
-            engine,
-        })
+        Ok(Format { source: text.into(), defaults, literal, engine })
     }
 
     /// The format as it was written.
@@ -100,8 +95,7 @@ impl Format {
     /// ```
     pub fn extract(&self, command: &str) -> Result<Map, Error> {
         let split = checked(command)?;
-        self.extract_from(&split, false)?
-            .ok_or_else(|| self.mismatch(command))
+        self.extract_from(&split, false)?.ok_or_else(|| self.mismatch(command))
     }
 
     /// All matches of a `match_multiple` format; no match is an empty list.
@@ -114,10 +108,7 @@ impl Format {
             Engine::Slots(sequence) => sequence.find(&split.stream, false)?.into_iter().collect(),
             Engine::Pattern(pattern) => pattern.find_all(&split.stream)?,
         };
-        found
-            .into_iter()
-            .map(|groups| self.finish(groups, split))
-            .collect()
+        found.into_iter().map(|groups| self.finish(groups, split)).collect()
     }
 
     fn extract_from(&self, split: &Split, ignore_case: bool) -> Result<Option<Map>, Error> {
@@ -129,36 +120,22 @@ impl Format {
     }
 
     fn finish(&self, groups: Groups, split: &Split) -> Result<Map, Error> {
-        let mut map: Map = groups
-            .into_iter()
-            .map(|(name, value)| (name, Value::from(value)))
-            .collect();
+        let mut map: Map = groups.into_iter().map(|(name, value)| (name, Value::from(value))).collect();
         for (name, default) in &self.defaults {
             let value = map.entry(name.clone()).or_default();
             if !value.is_truthy() {
                 *value = Value::Str(default.clone());
             }
         }
-        map.extend(
-            split
-                .pairs
-                .iter()
-                .map(|(key, value)| (key.clone(), Value::Str(value.clone()))),
-        );
+        map.extend(split.pairs.iter().map(|(key, value)| (key.clone(), Value::Str(value.clone()))));
         if !self.source.is_empty() && split.blank && !map.values().any(Value::is_truthy) {
-            return Err(Error::new(
-                "ParseException",
-                "No value supplied and no default value found.",
-            ));
+            return Err(Error::new("ParseException", "No value supplied and no default value found."));
         }
         Ok(map)
     }
 
     fn mismatch(&self, command: &str) -> Error {
-        let message = format!(
-            "Command \"{command}\" doesn't match format string \"{}\"",
-            self.source
-        );
+        let message = format!("Command \"{command}\" doesn't match format string \"{}\"", self.source);
         Error::new("ParseException", message)
     }
 }

@@ -14,9 +14,8 @@ static OPTIONAL: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// `{{ key }}` with the blanks before it.
-static REQUIRED: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(\s*)\{\{\s*(\S+?)\s*\}\}").expect("a constant that the tests compile")
-});
+static REQUIRED: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(\s*)\{\{\s*(\S+?)\s*\}\}").expect("a constant that the tests compile"));
 
 /// A part of a format.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,21 +23,13 @@ pub(super) enum Piece {
     /// A regular expression as written.
     Text(String),
     /// A placeholder; `default` makes it optional.
-    Slot {
-        blanks: String,
-        name: String,
-        default: Option<String>,
-    },
+    Slot { blanks: String, name: String, default: Option<String> },
 }
 
 impl Piece {
     pub(super) fn default(&self) -> Option<(Str, Str)> {
         match self {
-            Piece::Slot {
-                name,
-                default: Some(default),
-                ..
-            } => Some((name.as_str().into(), default.as_str().into())),
+            Piece::Slot { name, default: Some(default), .. } => Some((name.as_str().into(), default.as_str().into())),
             _ => None,
         }
     }
@@ -48,21 +39,14 @@ impl Piece {
 pub(super) fn split(format: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     cut(format, &OPTIONAL, optional, &mut |text| {
-        cut(text, &REQUIRED, required, &mut |text| {
-            vec![Piece::Text(text.into())]
-        })
+        cut(text, &REQUIRED, required, &mut |text| vec![Piece::Text(text.into())])
     })
     .into_iter()
     .for_each(|piece| pieces.push(piece));
     pieces
 }
 
-fn cut(
-    text: &str,
-    by: &Regex,
-    slot: fn(&Captures) -> Piece,
-    rest: &mut dyn FnMut(&str) -> Vec<Piece>,
-) -> Vec<Piece> {
+fn cut(text: &str, by: &Regex, slot: fn(&Captures) -> Piece, rest: &mut dyn FnMut(&str) -> Vec<Piece>) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut done = 0;
     for found in by.captures_iter(text) {
@@ -80,23 +64,12 @@ fn cut(
 }
 
 fn optional(found: &Captures) -> Piece {
-    let default = (3..=6)
-        .filter_map(|group| found.get(group))
-        .map(|m| m.as_str())
-        .collect();
-    Piece::Slot {
-        blanks: found[1].into(),
-        name: found[2].into(),
-        default: Some(default),
-    }
+    let default = (3..=6).filter_map(|group| found.get(group)).map(|m| m.as_str()).collect();
+    Piece::Slot { blanks: found[1].into(), name: found[2].into(), default: Some(default) }
 }
 
 fn required(found: &Captures) -> Piece {
-    Piece::Slot {
-        blanks: found[1].into(),
-        name: found[2].into(),
-        default: None,
-    }
+    Piece::Slot { blanks: found[1].into(), name: found[2].into(), default: None }
 }
 
 /// The expression that StackStorm would build, without the anchors.
@@ -105,14 +78,9 @@ pub(super) fn expression(pieces: &[Piece]) -> String {
     for piece in pieces {
         match piece {
             Piece::Text(text) => out.push_str(text),
-            Piece::Slot {
-                blanks,
-                name,
-                default,
-            } => {
-                let group = format!(
-                    r#"{blanks}["\']?(?P<{name}>(?:(?<=\').+?(?=\')|(?<=").+?(?=")|{{.+?}}|.+?))["\']?"#
-                );
+            Piece::Slot { blanks, name, default } => {
+                let group =
+                    format!(r#"{blanks}["\']?(?P<{name}>(?:(?<=\').+?(?=\')|(?<=").+?(?=")|{{.+?}}|.+?))["\']?"#);
                 match default {
                     Some(_) => out.extend(["(?:", &group, ")?"]),
                     None => out.push_str(&group),
@@ -145,9 +113,6 @@ mod tests {
             ]
         );
         assert_eq!(split("{{a}}:{{b=9}}"), [slot("", "a}}:{{b", Some("9"))]);
-        assert_eq!(
-            split("{{x={\"a\": 1}}}"),
-            [slot("", "x", Some("{\"a\": 1}"))]
-        );
+        assert_eq!(split("{{x={\"a\": 1}}}"), [slot("", "x", Some("{\"a\": 1}"))]);
     }
 }

@@ -5,22 +5,25 @@
 //! what is valid is decided by the engine.
 
 use super::{Groups, blank, slots};
-use crate::Error;
+use crate::pattern::{self, Anchor, Flags};
+use crate::{Budget, Error, Limits};
 use squall_model::Str;
 
 /// Alternatives and groups nested deeper than this are not looked into.
 const MAX_NESTING: u32 = 60;
 
-/// Steps of one match in the backtracking engine: about 6 ms.
-const MAX_BACKTRACKS: usize = 100_000;
+/// In a format a dot matches line feeds too.
+const EXACT: Flags = Flags { dot_all: true, ignore_case: false, multi_line: false, verbose: false, ascii: false };
+
+/// What a bot's second try ignores.
+const LOOSE: Flags = Flags { ignore_case: true, ..EXACT };
 
 /// A compiled format.
 #[derive(Debug)]
 pub(super) struct Pattern {
-    exact: fancy_regex::Regex,
-    /// The same, ignoring case, made when a bot first asks for it.
-    loose: std::sync::OnceLock<Option<fancy_regex::Regex>>,
+    /// With anchors added where StackStorm adds them.
     source: String,
+    exact: pattern::Pattern,
     names: Vec<(usize, Str)>,
     literal: Option<String>,
 }
@@ -36,28 +39,15 @@ impl Pattern {
         if !anchored(&shape, &Node::End) {
             source.push_str(r"\s*$");
         }
-        let exact = compile(&source, false)?;
-        let names: Vec<(usize, Str)> = exact
-            .capture_names()
-            .enumerate()
-            .filter_map(|(i, name)| Some((i, name?.into())))
-            .collect();
+        let exact = pattern::compile(&source, EXACT)?;
+        let names = exact.group_names().iter().enumerate();
+        let names: Vec<(usize, Str)> = names.filter_map(|(i, name)| Some((i + 1, name.as_deref()?.into()))).collect();
         for (_, name) in &names {
             slots::check_name(name)?;
         }
-        let literal = if shape.ignores_case {
-            None
-        } else {
-            longest(&shape.nodes)
-        };
+        let literal = if shape.ignores_case { None } else { longest(&shape.nodes) };
         let literal = literal.map(|l| l.trim_matches(blank).to_owned());
-        Ok(Pattern {
-            exact,
-            loose: Default::default(),
-            source,
-            names,
-            literal,
-        })
+        Ok(Pattern { exact, source, names, literal })
     }
 
     pub(super) fn longest_literal(&self) -> Option<String> {
@@ -65,104 +55,31 @@ impl Pattern {
     }
 
     pub(super) fn find(&self, stream: &str, ignore_case: bool) -> Result<Option<Groups>, Error> {
-        let engine = if ignore_case {
-            let loose = self.loose.get_or_init(|| compile(&self.source, true).ok());
-            loose.as_ref().unwrap_or(&self.exact)
+        let found = if ignore_case {
+            pattern::compile(&self.source, LOOSE)?.captures(stream, Anchor::Anywhere)?
         } else {
-            &self.exact
+            self.exact.captures(stream, Anchor::Anywhere)?
         };
-        let found = engine.captures(stream).map_err(|_| too_costly())?;
-        Ok(found.map(|captures| self.groups(&captures)))
+        Ok(found.map(|found| self.groups(stream, &found)))
     }
 
     pub(super) fn find_all(&self, stream: &str) -> Result<Vec<Groups>, Error> {
-        let mut all = Vec::new();
-        for captures in self.exact.captures_iter(stream) {
-            all.push(self.groups(&captures.map_err(|_| too_costly())?));
-        }
-        Ok(all)
+        let found = self.exact.find_all(stream, 0, &Budget::new(&Limits::default()))?;
+        Ok(found.iter().map(|one| self.groups(stream, one)).collect())
     }
 
-    fn groups(&self, captures: &fancy_regex::Captures<str>) -> Groups {
-        self.names
-            .iter()
-            .map(|(i, name)| {
-                (
-                    name.clone(),
-                    captures.get(*i).map(|m| m.as_str().to_owned()),
-                )
-            })
-            .collect()
+    fn groups(&self, stream: &str, found: &pattern::Match) -> Groups {
+        let text = |i: usize| found.groups.get(i).cloned().flatten().and_then(|range| stream.get(range));
+        self.names.iter().map(|(i, name)| (name.clone(), text(*i).map(str::to_owned))).collect()
     }
-}
-
-fn too_costly() -> Error {
-    Error::limit("alias format tries too many ways to match this command")
-}
-
-fn compile(source: &str, ignore_case: bool) -> Result<fancy_regex::Regex, Error> {
-    let flags = if ignore_case { "(?si)" } else { "(?s)" };
-    fancy_regex::RegexBuilder::new(&format!("{flags}{}", python(source)))
-        .backtrack_limit(MAX_BACKTRACKS)
-        .delegate_size_limit(1 << 20)
-        .build()
-        .map_err(|e| Error::new("error", e.to_string()))
-}
-
-/// Python's `$` also matches before a line feed at the end; its `\Z` only at the end.
-fn python(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut chars = source.chars();
-    let mut class = false;
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some('Z') => out.push_str(r"\z"),
-                Some(c @ ('\'' | '"')) => out.push(c),
-                Some(c) => out.extend(['\\', c]),
-                None => out.push('\\'),
-            },
-            '[' if !class => {
-                class = true;
-                out.push('[');
-            }
-            ']' if class => {
-                class = false;
-                out.push(']');
-            }
-            '$' if !class => out.push_str(r"(?=\n?\z)"),
-            '{' | '}' if !class => {
-                let counted = c == '{' && counts(chars.as_str());
-                if counted {
-                    out.push('{');
-                    for c in chars.by_ref() {
-                        out.push(c);
-                        if c == '}' {
-                            break;
-                        }
-                    }
-                } else {
-                    out.extend(['\\', c]);
-                }
-            }
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 /// Whether what follows a brace is a repetition: `3}`, `1,}`, `,5}` or `1,5}`. Otherwise Python takes it literally.
 fn counts(rest: &str) -> bool {
-    let Some((inside, _)) = rest.split_once('}') else {
-        return false;
-    };
+    let Some((inside, _)) = rest.split_once('}') else { return false };
     let (min, max) = inside.split_once(',').unwrap_or((inside, "0"));
     let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
-    !inside.is_empty()
-        && inside != ","
-        && digits(min)
-        && digits(max)
-        && (inside.contains(',') || !min.is_empty())
+    !inside.is_empty() && inside != "," && digits(min) && digits(max)
 }
 
 /// A parsed expression, as far as its shape matters.
@@ -202,9 +119,7 @@ fn anchored(shape: &Shape, anchor: &Node) -> bool {
                     })
                     .count();
                 search(&alternatives[0][..common], anchor)
-                    || alternatives
-                        .get(1)
-                        .is_some_and(|second| search(&second[common..], anchor))
+                    || alternatives.get(1).is_some_and(|second| search(&second[common..], anchor))
             }
             node => node == anchor,
         })
@@ -249,18 +164,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(expression: &str) -> Result<Shape, Error> {
-        let mut reader = Reader {
-            chars: expression.chars().peekable(),
-            ignores_case: false,
-        };
+        let mut reader = Reader { chars: expression.chars().peekable(), ignores_case: false };
         let nodes = reader.alternatives(0)?;
         if reader.chars.next().is_some() {
             return Err(Error::new("error", "unbalanced parenthesis"));
         }
-        Ok(Shape {
-            nodes,
-            ignores_case: reader.ignores_case,
-        })
+        Ok(Shape { nodes, ignores_case: reader.ignores_case })
     }
 
     fn alternatives(&mut self, depth: u32) -> Result<Vec<Node>, Error> {
@@ -282,11 +191,7 @@ impl Reader<'_> {
                 }
             }
         }
-        if all.len() == 1 {
-            Ok(all.swap_remove(0))
-        } else {
-            Ok(vec![Node::Branch(all)])
-        }
+        if all.len() == 1 { Ok(all.swap_remove(0)) } else { Ok(vec![Node::Branch(all)]) }
     }
 
     /// Wraps `node` in the repetition that follows, if any.
@@ -303,19 +208,12 @@ impl Reader<'_> {
                 Some('{') if counts(&rest) => {
                     let inside = rest.split('}').next().unwrap_or_default();
                     self.chars.nth(inside.chars().count());
-                    inside
-                        .split(',')
-                        .next()
-                        .and_then(|min| min.parse().ok())
-                        .unwrap_or(0)
+                    inside.split(',').next().and_then(|min| min.parse().ok()).unwrap_or(0)
                 }
                 _ => break,
             };
             self.chars.next();
-            node = Node::Repeat {
-                min,
-                body: Box::new(node),
-            };
+            node = Node::Repeat { min, body: Box::new(node) };
         }
         into.push(node);
     }
@@ -421,11 +319,7 @@ impl Reader<'_> {
             }
         }
         let inner = self.alternatives(depth + 1)?;
-        self.close(if look {
-            Node::Condition
-        } else {
-            Node::Group(inner)
-        })
+        self.close(if look { Node::Condition } else { Node::Group(inner) })
     }
 
     fn close(&mut self, node: Node) -> Result<Node, Error> {
@@ -457,11 +351,7 @@ mod tests {
     #[track_caller]
     fn anchors(expression: &str, start: bool, end: bool) {
         let shape = Reader::read(expression).unwrap();
-        assert_eq!(
-            (anchored(&shape, &Node::Start), anchored(&shape, &Node::End)),
-            (start, end),
-            "{expression}"
-        );
+        assert_eq!((anchored(&shape, &Node::Start), anchored(&shape, &Node::End)), (start, end), "{expression}");
     }
 
     #[test]
@@ -477,11 +367,7 @@ mod tests {
 
     #[track_caller]
     fn literal(expression: &str, expected: Option<&str>) {
-        assert_eq!(
-            longest(&Reader::read(expression).unwrap().nodes).as_deref(),
-            expected,
-            "{expression}"
-        );
+        assert_eq!(longest(&Reader::read(expression).unwrap().nodes).as_deref(), expected, "{expression}");
     }
 
     #[test]

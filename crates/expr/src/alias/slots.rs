@@ -42,23 +42,13 @@ impl Sequence {
             match piece {
                 Piece::Text(text) if text.contains(special) => return Ok(None),
                 Piece::Text(text) => parts.push(Part::Literal(text.clone())),
-                Piece::Slot {
-                    blanks,
-                    name,
-                    default,
-                } => {
+                Piece::Slot { blanks, name, default } => {
                     check_name(name)?;
                     if names.iter().any(|n| **n == **name) {
-                        return Err(Error::new(
-                            "error",
-                            format!("redefinition of group name '{name}'"),
-                        ));
+                        return Err(Error::new("error", format!("redefinition of group name '{name}'")));
                     }
                     names.push(name.as_str().into());
-                    parts.push(Part::Slot {
-                        blanks: blanks.clone(),
-                        optional: default.is_some(),
-                    });
+                    parts.push(Part::Slot { blanks: blanks.clone(), optional: default.is_some() });
                 }
             }
         }
@@ -85,9 +75,7 @@ impl Sequence {
                 }
             }
         }
-        runs.into_iter()
-            .max_by_key(String::len)
-            .filter(|run| !run.is_empty())
+        runs.into_iter().max_by_key(String::len).filter(|run| !run.is_empty())
     }
 
     /// The first match in the padded command.
@@ -103,10 +91,7 @@ impl Sequence {
         let lead = stream.find(|c| !blank(c)).unwrap_or(stream.len());
         for start in boundaries_down(stream, lead) {
             if search.rest(0, 0, start)? {
-                let values = search
-                    .found
-                    .iter()
-                    .map(|range| range.map(|(a, b)| stream[a..b].to_owned()));
+                let values = search.found.iter().map(|range| range.map(|(a, b)| stream[a..b].to_owned()));
                 return Ok(Some(self.names.iter().cloned().zip(values).collect()));
             }
         }
@@ -121,10 +106,7 @@ fn boundaries_down(stream: &str, to: usize) -> impl Iterator<Item = usize> + '_ 
 
 /// Characters with a meaning in a regular expression.
 fn special(c: char) -> bool {
-    matches!(
-        c,
-        '\\' | '.' | '^' | '$' | '*' | '+' | '?' | '{' | '}' | '[' | ']' | '|' | '(' | ')'
-    )
+    matches!(c, '\\' | '.' | '^' | '$' | '*' | '+' | '?' | '{' | '}' | '[' | ']' | '|' | '(' | ')')
 }
 
 /// A parameter is a Python identifier.
@@ -134,10 +116,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
     if first && chars.all(|c| c == '_' || c.is_alphanumeric()) {
         return Ok(());
     }
-    Err(Error::new(
-        "error",
-        format!("bad character in group name '{name}'"),
-    ))
+    Err(Error::new("error", format!("bad character in group name '{name}'")))
 }
 
 struct Search<'a> {
@@ -155,9 +134,7 @@ impl Search<'_> {
     fn rest(&mut self, part: usize, slot: usize, at: usize) -> Result<bool, Error> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
-            return Err(Error::limit(
-                "alias format tries too many ways to match this command",
-            ));
+            return Err(Error::limit("alias format tries too many ways to match this command"));
         }
         let parts = self.parts;
         match parts.get(part) {
@@ -168,11 +145,7 @@ impl Search<'_> {
             },
             Some(Part::Slot { blanks, optional }) => {
                 let bit = part * (self.stream.len() + 1) + at;
-                if self
-                    .failed
-                    .get(bit / 64)
-                    .is_some_and(|word| word >> (bit % 64) & 1 == 1)
-                {
+                if self.failed.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1) {
                     return Ok(false);
                 }
                 if let Some(start) = self.literal(blanks, at)
@@ -185,8 +158,7 @@ impl Search<'_> {
                     return Ok(true);
                 }
                 if self.failed.is_empty() {
-                    self.failed =
-                        vec![0; (self.parts.len() * (self.stream.len() + 1)).div_ceil(64)];
+                    self.failed = vec![0; (self.parts.len() * (self.stream.len() + 1)).div_ceil(64)];
                 }
                 self.failed[bit / 64] |= 1 << (bit % 64);
                 Ok(false)
@@ -227,18 +199,14 @@ impl Search<'_> {
         let stream = self.stream;
         let before = stream[..start].chars().next_back();
         for quote in ['\'', '"'] {
-            if before == Some(quote)
-                && self.ends(part, slot, start, |end| stream[end..].starts_with(quote))?
-            {
+            if before == Some(quote) && self.ends(part, slot, start, |end| stream[end..].starts_with(quote))? {
                 return Ok(true);
             }
         }
         if stream[start..].starts_with('{') {
             // `{`, at least one character, `}`: the closing brace is part of the value.
             let long_enough = start + 2;
-            if self.ends(part, slot, start, |end| {
-                end > long_enough && stream[..end].ends_with('}')
-            })? {
+            if self.ends(part, slot, start, |end| end > long_enough && stream[..end].ends_with('}'))? {
                 return Ok(true);
             }
         }
@@ -246,13 +214,7 @@ impl Search<'_> {
     }
 
     /// Tries ever longer values from `start` on whose end `allowed` accepts.
-    fn ends(
-        &mut self,
-        part: usize,
-        slot: usize,
-        start: usize,
-        allowed: impl Fn(usize) -> bool,
-    ) -> Result<bool, Error> {
+    fn ends(&mut self, part: usize, slot: usize, start: usize, allowed: impl Fn(usize) -> bool) -> Result<bool, Error> {
         let stream = self.stream;
         let Some(first) = stream[start..].chars().next() else {
             return Ok(false);
