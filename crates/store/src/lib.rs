@@ -10,7 +10,11 @@
 #![warn(missing_docs)]
 
 mod batch;
+mod crc;
+pub mod memory;
 mod rows;
+pub mod sqlite;
+mod stored;
 
 pub use batch::{Batch, Op};
 pub use rows::{Due, DueKind, Fact, Filter, Item, ItemScope, Message, Order, Outgoing, Page, Token, User};
@@ -54,6 +58,17 @@ pub enum Error {
 
 /// The result of every call.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Keys of requests ([`Op::Taken`]) and expired tokens are kept for a day, in microseconds.
+const TAKEN_KEPT: i64 = 86_400_000_000;
+/// At most so many older ones are dropped by each new one: more than one, so that their number shrinks.
+const TAKEN_SWEEP: u32 = 16;
+/// The same for expired tokens.
+const TOKEN_SWEEP: u32 = 16;
+
+fn conflict(what: impl FnOnce() -> String) -> Error {
+    Error::Conflict { what: what() }
+}
 
 /// The one place where state lives.
 ///

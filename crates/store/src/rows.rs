@@ -26,6 +26,11 @@ pub enum DueKind {
     Finish = 4,
 }
 
+impl DueKind {
+    /// Every kind.
+    pub const ALL: [DueKind; 4] = [DueKind::Timer, DueKind::Start, DueKind::Deadline, DueKind::Finish];
+}
+
 /// Something that must happen at a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Due {

@@ -1,0 +1,212 @@
+//! SQLite: one thread writes, everybody reads.
+//!
+//! [`Sqlite::open`] takes a data directory. Batches go to the writer thread (`writer`), which carries out whatever
+//! waits in one transaction and answers after its commit; reads run on the caller's thread with a connection of their
+//! own. Texts are made and read by the caller, so that the writer only writes.
+//!
+//! Invariant: only `writer` holds a connection that writes, and only it begins transactions.
+//!
+//! Start reading at [`Sqlite::open`], then `writer::Writer::run`.
+
+mod apply;
+mod open;
+mod prepare;
+mod read;
+mod writer;
+
+pub use open::{OnFatal, OpenError, Options, Synchronous};
+
+use crate::{Batch, Due, Error, Fact, Filter, Item, ItemScope, Message, Outgoing, Page, Result, Store, Token, User};
+use futures::future::BoxFuture;
+use squall_model::{Execution, ExecutionId, Timestamp};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// A store in a directory of this machine.
+///
+/// A batch is on its way when [`Store::commit`] returns its future: dropping the future does not take it back.
+/// Dropping the store writes what waits and closes the files.
+pub struct Sqlite {
+    dir: PathBuf,
+    // The order of the fields is the order of closing: readers, then the writer, then the lock.
+    readers: Readers,
+    writer: writer::Handle,
+    fatal: Arc<Fatal>,
+    _lock: std::fs::File,
+}
+
+impl Sqlite {
+    /// Opens the store in the directory `dir`, makes it when there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When the directory cannot be written, another process has it open, or its schema is newer than this program.
+    pub fn open(dir: impl AsRef<Path>, options: &Options) -> std::result::Result<Sqlite, OpenError> {
+        let dir = dir.as_ref();
+        open::directory(dir)?;
+        let lock = open::lock(dir)?;
+        let connection = open::writer(dir, options)?;
+        let fatal = Arc::new(Fatal { first: OnceLock::new(), callback: options.on_fatal.clone() });
+        let writer = writer::Handle::start(connection, options, fatal.clone())
+            .map_err(|source| OpenError::Directory { path: dir.to_owned(), source })?;
+        let readers = Readers { dir: dir.to_owned(), options: options.clone(), idle: Mutex::default() };
+        Ok(Sqlite { dir: dir.to_owned(), readers, writer, fatal, _lock: lock })
+    }
+
+    /// The data directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The failure after which nothing is acknowledged any more, if there was one: the process should exit with 74.
+    pub fn fatal(&self) -> Option<&str> {
+        self.fatal.first.get().map(String::as_str)
+    }
+
+    /// Size of the write-ahead log in bytes, for `squall_wal_bytes`.
+    pub fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(self.dir.join(open::WAL)).map_or(0, |m| m.len())
+    }
+
+    /// Runs one read. A reader that failed is not used again.
+    fn read<T>(&self, run: impl FnOnce(&rusqlite::Connection) -> Result<T>) -> Result<T> {
+        let connection = self.readers.take()?;
+        let result = run(&connection);
+        match &result {
+            Ok(_) => self.readers.put_back(connection),
+            Err(Error::Fatal(why)) => self.fatal.raise(why),
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// How SQLite carries out each statement of the reads, for the test that none walks a whole table.
+    #[doc(hidden)]
+    pub fn explain(&self) -> Result<Vec<(String, String)>> {
+        self.read(read::explain)
+    }
+
+    /// Runs statements behind the store's back, for tests that damage rows or fill the disk.
+    #[doc(hidden)]
+    pub fn tamper(&self, sql: &str) -> Result<()> {
+        self.writer.tamper(sql.to_owned())
+    }
+}
+
+/// The first failure that must end the process.
+struct Fatal {
+    first: OnceLock<String>,
+    callback: Option<OnFatal>,
+}
+
+impl Fatal {
+    fn raise(&self, why: &str) {
+        if self.first.set(why.to_owned()).is_ok()
+            && let Some(callback) = &self.callback
+        {
+            callback(why);
+        }
+    }
+}
+
+/// How many idle read connections are kept; more are opened for a moment when more threads read at once.
+const IDLE_READERS: usize = 8;
+
+struct Readers {
+    dir: PathBuf,
+    options: Options,
+    idle: Mutex<Vec<rusqlite::Connection>>,
+}
+
+impl Readers {
+    fn take(&self) -> Result<rusqlite::Connection> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle {
+            Some(connection) => Ok(connection),
+            // Out of descriptors or memory: for a moment, so not fatal.
+            None => open::reader(&self.dir, &self.options).map_err(|_| Error::Busy),
+        }
+    }
+
+    fn put_back(&self, connection: rusqlite::Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_READERS {
+            idle.push(connection);
+        }
+    }
+}
+
+/// What an error of SQLite means for whoever asked.
+fn classify(error: &rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode as Code;
+    let why = error.to_string();
+    match error.sqlite_error_code() {
+        Some(Code::DiskFull) => Error::Full(why),
+        Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::OutOfMemory) => Error::Busy,
+        Some(Code::DatabaseCorrupt | Code::NotADatabase) => {
+            Error::Damaged { what: format!("database file {}", open::FILE), why }
+        }
+        Some(Code::TooBig | Code::ConstraintViolation) => Error::Damaged { what: "batch".to_owned(), why },
+        Some(_) => Error::Fatal(why),
+        // A column of another type than the schema says.
+        None => Error::Damaged { what: "row".to_owned(), why },
+    }
+}
+
+impl Store for Sqlite {
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<()>> {
+        let answer = self.writer.submit(batch);
+        Box::pin(async move {
+            let Some(answer) = answer? else { return Ok(()) };
+            answer.await.unwrap_or_else(|_| Err(Error::Fatal(writer::GONE.to_owned())))
+        })
+    }
+
+    fn execution(&self, id: ExecutionId) -> Result<Option<Execution>> {
+        self.read(|c| read::execution(c, id))
+    }
+    fn tree(&self, root: ExecutionId) -> Result<Vec<Execution>> {
+        self.read(|c| read::tree(c, root))
+    }
+    fn executions(&self, filter: &Filter, page: Page) -> Result<(Vec<Execution>, u64)> {
+        self.read(|c| read::executions(c, filter, page))
+    }
+    fn children(&self, parent: ExecutionId) -> Result<Vec<ExecutionId>> {
+        self.read(|c| read::children(c, parent))
+    }
+    fn unfinished(&self, after: Option<ExecutionId>, limit: usize) -> Result<Vec<ExecutionId>> {
+        self.read(|c| read::unfinished(c, after, limit))
+    }
+    fn facts(&self, execution: ExecutionId, from: u64) -> Result<Vec<Fact>> {
+        self.read(|c| read::facts(c, execution, from))
+    }
+    fn definition(&self, sha: &str) -> Result<Option<String>> {
+        self.read(|c| read::definition(c, sha))
+    }
+    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>> {
+        self.read(|c| read::due(c, now, limit))
+    }
+    fn next_due(&self) -> Result<Option<Timestamp>> {
+        self.read(read::next_due)
+    }
+    fn item(&self, scope: &ItemScope, name: &str, now: Timestamp) -> Result<Option<Item>> {
+        self.read(|c| read::item(c, scope, name, now))
+    }
+    fn items(&self, scope: &ItemScope, prefix: &str, now: Timestamp, page: Page) -> Result<(Vec<Item>, u64)> {
+        self.read(|c| read::items(c, scope, prefix, now, page))
+    }
+    fn outgoing(&self, network: &str, after: i64, limit: usize) -> Result<Vec<Outgoing>> {
+        self.read(|c| read::outgoing(c, network, after, limit))
+    }
+    fn messages(&self, channel: &str, after: i64, limit: usize) -> Result<Vec<Message>> {
+        self.read(|c| read::messages(c, channel, after, limit))
+    }
+    fn user(&self, name: &str) -> Result<Option<User>> {
+        self.read(|c| read::user(c, name))
+    }
+    fn token(&self, sha: &[u8; 32], now: Timestamp) -> Result<Option<Token>> {
+        self.read(|c| read::token(c, sha, now))
+    }
+    fn meta(&self, name: &str) -> Result<Option<String>> {
+        self.read(|c| read::meta(c, name))
+    }
+}
