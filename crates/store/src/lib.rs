@@ -11,6 +11,7 @@
 
 mod batch;
 mod crc;
+pub mod crypto;
 pub mod memory;
 mod rows;
 pub mod sqlite;
