@@ -3,6 +3,7 @@
 //! Invariant: no process is started before the claim was granted, and after it was granted there is always a
 //! `Finished`, whatever goes wrong.
 
+use crate::cgroup::Group;
 use crate::job::{Ended, Job, MAX_JOB, control, file, frame};
 use crate::live::Live;
 use crate::spool::Spool;
@@ -76,7 +77,11 @@ async fn granted(
         Stop::Drain => return before_start(Status::Abandoned, "the server stopped before it started"),
     }
     item.env.extend(env);
-    let setting = Setting { grace: shared.config.grace, system_user: shared.config.system_user.as_deref() };
+    let setting = Setting {
+        grace: shared.config.grace,
+        system_user: shared.config.system_user.as_deref(),
+        cgroup: shared.config.cgroup.as_deref(),
+    };
     let job = match find(&item.runner).and_then(|entry| (entry.plan)(&item, &setting)) {
         Ok(job) => job,
         Err(text) => return Outcome::failed(text),
@@ -84,7 +89,7 @@ async fn granted(
     match supervised(shared, item.key, job, spool, lock, stop).await {
         Ok(outcome) => outcome,
         Err(error) => {
-            hunt(spool.clone()).await;
+            hunt(shared, spool.clone()).await;
             unwatched(spool, format!("the supervision of this action failed: {error}"))
         }
     }
@@ -146,7 +151,7 @@ fn ending(status: ExitStatus) -> String {
 async fn start(shared: &Shared, spool: &Spool, lock: File) -> io::Result<Child> {
     let mut command = Command::new(&shared.config.supervisor);
     command.args(&shared.config.supervisor_args).arg(&spool.path);
-    command.env_clear().envs(shared.environment.iter().map(|(name, value)| (name, value)));
+    command.arg0("squall").env_clear().envs(shared.environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(lock);
     for wait in [50, 200, 800] {
         match command.spawn() {
@@ -274,7 +279,11 @@ pub(crate) async fn outcome(spool: Spool, stray: Option<Ended>) -> io::Result<Op
 }
 
 /// Ends every process of the attempt that nobody watches any more.
-pub(crate) async fn hunt(spool: Spool) {
+pub(crate) async fn hunt(shared: &Shared, spool: Spool) {
+    let group = shared.config.cgroup.as_deref().and_then(|parent| Group::find(parent, &spool.id));
+    if let Some(group) = &group {
+        group.kill();
+    }
     let hunt = tokio::task::spawn_blocking(move || spool.hunt(Duration::from_secs(30)));
     if let Err(error) = hunt.await {
         tracing::error!(%error, "looking for the processes of an attempt failed");

@@ -58,6 +58,8 @@ pub struct Job {
     pub timeout: Duration,
     /// From SIGTERM to SIGKILL.
     pub grace: Duration,
+    /// The delegated control group in which the attempt gets one of its own.
+    pub cgroup: Option<std::path::PathBuf>,
     /// Background processes may outlive the action (`nohup` style).
     pub detach: bool,
     /// For the one who turns the end into an outcome.

@@ -16,6 +16,7 @@
 #![warn(missing_docs)]
 
 mod attempt;
+pub mod cgroup;
 mod environment;
 mod job;
 mod live;
@@ -29,6 +30,7 @@ pub use job::{Captured, Ended, Finish, Job, Why};
 pub use workers::{Config, Workers};
 
 use squall_model::{Outcome, Value, WorkItem};
+use std::path::Path;
 use std::time::Duration;
 
 /// What a runner may know of the machine it plans for.
@@ -38,6 +40,8 @@ pub struct Setting<'a> {
     pub grace: Duration,
     /// The user that commands run as, when it is not the one who runs the server: reached through sudo.
     pub system_user: Option<&'a str>,
+    /// The delegated control group, where there is one.
+    pub cgroup: Option<&'a Path>,
 }
 
 /// Both streams of an action, whole within their bounds.

@@ -65,9 +65,9 @@ pub(crate) fn signal_fd() -> io::Result<OwnedFd> {
 }
 
 /// Lets `prepare` run in the child between `fork` and `exec`, and unblocks all signals there: the mask would be kept.
-pub(crate) fn before_exec(command: &mut Command, prepare: fn() -> io::Result<()>) {
+pub(crate) fn before_exec(command: &mut Command, mut prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
     // SAFETY: called in a supervisor, which has one thread, so no lock (the allocator's included) can be held by a
-    // thread that does not exist in the child; `prepare` captures nothing.
+    // thread that does not exist in the child; the copy of what `prepare` captured is its own.
     unsafe {
         command.pre_exec(move || {
             unblock_signals();

@@ -40,6 +40,8 @@ pub struct Config {
     pub worker: String,
     /// The user that commands run as, when it is not the one who runs the server.
     pub system_user: Option<String>,
+    /// Where each attempt gets a control group of its own: what [`crate::cgroup::delegated`] gave.
+    pub cgroup: Option<PathBuf>,
 }
 
 impl Config {
@@ -55,6 +57,7 @@ impl Config {
             grace: Duration::from_secs(10),
             worker: "local".into(),
             system_user: None,
+            cgroup: None,
         }
     }
 }
@@ -222,7 +225,7 @@ async fn leftover(shared: &Shared, key: WorkKey, id: &str) -> Leftover {
     if lock.is_some() && spool.verdict() == Verdict::NeverStarted {
         return Leftover::NeverStarted;
     }
-    attempt::hunt(spool).await;
+    attempt::hunt(shared, spool).await;
     Leftover::Lost
 }
 

@@ -497,6 +497,51 @@ async fn l02_a_drain_waits_and_then_stops_what_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_canceled_while_it_waits_never_starts() {
+    let root = tempfile::tempdir().unwrap();
+    let engine = Arc::new(Engine::default());
+    let config = Config { slots: 1, ..config(root.path(), Duration::from_millis(300)) };
+    let house = House { workers: Workers::new(config, engine.clone()), root, engine };
+    let first = house.start(command("echo ready; sleep 7063"));
+    let second = house.start(command("echo never"));
+    until("the first", || house.engine.output(first, Stream::Stdout).contains("ready").then_some(()));
+    house.workers.cancel(second);
+    house.workers.cancel(first);
+    assert_eq!(show(&house.end(second)), r#"canceled {"error":"canceled before it started"}"#);
+    assert_eq!(house.engine.pid(second), None);
+    house.end(first);
+}
+
+/// A control group to make others in, where this machine and user may have one.
+fn cgroup(name: &str) -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let point = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?.split(' ').nth(1)?.to_owned();
+    let path = Path::new(&point).join(name);
+    fs::create_dir(&path).ok()?;
+    Some(path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c03_an_attempt_has_a_group_of_its_own_and_takes_it_away() {
+    let Some(parent) = cgroup(&format!("squall-test-{}", std::process::id())) else {
+        eprintln!("no control groups v2 for this user: nothing tested");
+        return;
+    };
+    let root = tempfile::tempdir().unwrap();
+    let engine = Arc::new(Engine::default());
+    let config = Config { cgroup: Some(parent.clone()), ..config(root.path(), Duration::from_millis(100)) };
+    let house = House { workers: Workers::new(config, engine.clone()), root, engine };
+    let key = house
+        .start(command("trap '' TERM; grep ^0 /proc/self/cgroup; setsid sleep 7081 & while :; do sleep 7081; done"));
+    until("the action", || house.engine.output(key, Stream::Stdout).contains("/attempt-").then_some(()));
+    house.workers.cancel(key);
+    assert_eq!(house.end(key).status, Status::Canceled);
+    nobody("7081");
+    // Fails when a group is left in it.
+    fs::remove_dir(&parent).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_comes_twice_runs_once() {
     let house = house();
     let item = command("echo ready; sleep 0.3");

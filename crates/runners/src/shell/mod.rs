@@ -85,6 +85,7 @@ fn plan(item: &WorkItem, setting: &Setting, line: &str) -> Result<Job, String> {
         stdin: password.map(|password| python_text::text(password) + "\n"),
         timeout: item.timeout,
         grace: setting.grace,
+        cgroup: setting.cgroup.map(Path::to_owned),
         detach: item.runner_params.get("detach").is_some_and(Value::is_truthy),
         finish: Finish { runner: item.runner.clone(), seconds: item.timeout.as_secs(), sudo_user: sudo.then(user) },
     })

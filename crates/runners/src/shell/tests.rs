@@ -21,7 +21,7 @@ fn item(runner: &str, runner_params: &str, action_params: &str) -> WorkItem {
 }
 
 fn setting(system_user: Option<&str>) -> Setting<'_> {
-    Setting { grace: Duration::from_secs(10), system_user }
+    Setting { grace: Duration::from_secs(10), system_user, cgroup: None }
 }
 
 #[track_caller]
