@@ -1,0 +1,157 @@
+//! Random batches: both stores give the same answers and the same rows, whatever shares a transaction.
+
+mod given;
+
+use futures::executor::block_on;
+use futures::future::join_all;
+use given::*;
+use proptest::prelude::*;
+use squall_model::{Change, Map, Status, Value};
+use squall_store::memory::Memory;
+use squall_store::sqlite::{Options, Sqlite};
+use squall_store::{Batch, DueKind, Filter, ItemScope, Op, Order, Page, Store};
+
+/// Few ids, keys and times, so that batches meet each other.
+const IDS: u32 = 5;
+
+fn status() -> impl Strategy<Value = Status> {
+    prop::sample::select(&Status::ALL)
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let parts = (
+        prop::collection::vec((0..9i64, status()), 0..3),
+        prop::option::of(0..3u32),
+        prop::option::of(0..9i64),
+        prop::option::of(prop::option::of(0..9i64)),
+        prop::option::of("[a-z]{0,3}"),
+        prop::collection::vec(("[ab]", 0..9i64), 0..2),
+    );
+    parts.prop_map(|(statuses, attempt, started, ended, result, notes)| Change {
+        statuses: statuses.into_iter().map(|(when, status)| (at(when), status)).collect(),
+        attempt,
+        started: started.map(at),
+        ended: ended.map(|e| e.map(at)),
+        result: result.map(|text| Value::from(text.as_str())),
+        spool: None,
+        notes: notes.into_iter().map(|(key, n)| (key.as_str().into(), Value::Int(n))).collect::<Map>(),
+    })
+}
+
+fn kind() -> impl Strategy<Value = DueKind> {
+    prop::sample::select(&DueKind::ALL)
+}
+
+fn scope() -> impl Strategy<Value = ItemScope> {
+    prop_oneof![Just(ItemScope::System), "[ab]".prop_map(ItemScope::User)]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let execution = (0..IDS, 0..IDS, status(), any::<bool>(), prop::option::of(0..IDS)).prop_map(
+        |(n, root, status, workflow, parent)| {
+            insert(execution_with(n, |e, request| {
+                e.root = id(root);
+                e.parent = parent.map(id);
+                e.status = status;
+                e.created = at(i64::from(n / 2));
+                request.definition = workflow.then(|| "ab".to_owned());
+                if n % 2 == 0 {
+                    request.action = "ops.restart".parse().unwrap();
+                }
+            }))
+        },
+    );
+    let key = || (0..IDS, kind(), 0..2u32);
+    prop_oneof![
+        4 => execution,
+        6 => (0..IDS, 0..4u32, change()).prop_map(|(n, version, change)| update(n, version, change)),
+        3 => (0..IDS, 0..4u64, 0..3usize).prop_map(|(n, seq, count)| append(n, seq, &["{}"; 3][..count])),
+        1 => "[ab]".prop_map(|sha| Op::Definition { text: sha.clone(), sha }),
+        2 => (key(), 0..9i64).prop_map(|((n, kind, number), when)| Op::SetDue(due(n, kind, number, when))),
+        1 => key().prop_map(|(n, kind, number)| Op::ClearDue { owner: id(n), kind, number }),
+        2 => key().prop_map(|(n, kind, number)| Op::TakeDue { owner: id(n), kind, number }),
+        2 => (scope(), "[abc]{1,2}", "[a-z]", prop::option::of(0..9i64), 0..9i64)
+            .prop_map(|(scope, name, value, expires, now)| set_item(item(scope, &name, &value, expires), now)),
+        1 => (scope(), "[abc]{1,2}").prop_map(|(scope, name)| Op::DeleteItem { scope, name }),
+        1 => (0..9i64, 0..3u32).prop_map(|(now, limit)| Op::SweepItems { now: at(now), limit }),
+        2 => ("[ab]", "[a-d]").prop_map(|(network, dedup)| Op::Post(Box::new(outgoing(&network, &dedup)))),
+        1 => (1..4i64).prop_map(|id| Op::Posted { id }),
+        1 => (1..4i64, 0..9i64).prop_map(|(id, when)| Op::PostLater { id, at: at(when) }),
+        2 => ("[ab]", "[a-z]", prop::option::of("[ab]"))
+            .prop_map(|(channel, text, dedup)| Op::Say(Box::new(message(&channel, &text, dedup.as_deref())))),
+        1 => ("[a-c]", 0..IDS, 0..3i64)
+            .prop_map(|(key, n, day)| Op::Taken { key, execution: id(n), at: at(day * 80_000_000_000) }),
+        1 => "[ab]".prop_map(|name| Op::PutUser(Box::new(user(&name, &["r"])))),
+        1 => (0..3u8, 0..9i64).prop_map(|(n, expires)| Op::PutToken(Box::new(token(n, expires)))),
+        1 => (0..3u8).prop_map(|n| Op::DeleteToken { sha: [n; 32] }),
+        1 => ("[ab]", "[a-z]").prop_map(|(name, value)| Op::PutMeta { name, value }),
+    ]
+}
+
+/// Everything that can be read, as text.
+fn everything(store: &dyn Store) -> String {
+    let mut out = String::new();
+    let mut line = |what: &dyn std::fmt::Debug| out.push_str(&format!("{what:?}\n"));
+    let page = Page { offset: 0, limit: 3 };
+    for n in 0..IDS {
+        line(&store.execution(id(n)).unwrap());
+        line(&store.tree(id(n)).unwrap());
+        line(&store.children(id(n)).unwrap());
+        line(&store.facts(id(n), 0).unwrap());
+        line(&store.facts(id(n), 2).unwrap());
+        line(&store.executions(&Filter { parent: Some(Some(id(n))), ..Filter::default() }, page).unwrap());
+    }
+    for status in Status::ALL {
+        line(&store.executions(&Filter { status: vec![status], ..Filter::default() }, page).unwrap());
+    }
+    let action = Some("ops.restart".to_owned());
+    line(&store.executions(&Filter { action, order: Order::Oldest, ..Filter::default() }, page).unwrap());
+    line(&store.executions(&Filter { parent: Some(None), ..Filter::default() }, page).unwrap());
+    line(&store.unfinished(None, 9).unwrap());
+    line(&store.unfinished(Some(id(1)), 2).unwrap());
+    for now in 0..9 {
+        line(&store.due(at(now), 3).unwrap());
+    }
+    line(&store.next_due().unwrap());
+    for scope in [ItemScope::System, ItemScope::User("a".to_owned()), ItemScope::User("b".to_owned())] {
+        for (prefix, now) in [("", 0), ("a", 4), ("b", 8)] {
+            line(&store.items(&scope, prefix, at(now), page).unwrap());
+        }
+    }
+    for name in ["a", "b"] {
+        line(&store.definition(name).unwrap());
+        line(&store.outgoing(name, 0, 9).unwrap());
+        line(&store.messages(name, 0, 9).unwrap());
+        line(&store.user(name).unwrap());
+        line(&store.meta(name).unwrap());
+    }
+    for n in 0..3 {
+        line(&store.token(&[n; 32], at(4)).unwrap());
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// SQLite gets all batches at once, so that they share transactions; memory one by one.
+    #[test]
+    fn both_stores_agree(batches in prop::collection::vec(prop::collection::vec(op(), 1..5), 1..40)) {
+        let dir = tempfile::tempdir().unwrap();
+        // No power is cut here: without syncs it is ten times as fast.
+        let options = Options { synchronous: squall_store::sqlite::Synchronous::Off, ..Options::default() };
+        let sqlite = Sqlite::open(dir.path(), &options).unwrap();
+        let memory = Memory::new();
+        let batches: Vec<Batch> = batches.into_iter().map(|ops| Batch { ops }).collect();
+        let answers = |outcomes: Vec<squall_store::Result<()>>| -> Vec<String> {
+            outcomes.into_iter().map(|o| o.map_or_else(|e| e.to_string(), |()| "ok".to_owned())).collect()
+        };
+        let grouped = answers(block_on(join_all(batches.iter().cloned().map(|b| sqlite.commit(b)))));
+        let single = answers(batches.into_iter().map(|b| block_on(memory.commit(b))).collect());
+        prop_assert_eq!(grouped, single);
+        prop_assert_eq!(everything(&sqlite), everything(&memory));
+        drop(sqlite);
+        let again = Sqlite::open(dir.path(), &options).unwrap();
+        prop_assert_eq!(everything(&again), everything(&memory));
+    }
+}

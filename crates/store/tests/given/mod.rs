@@ -1,0 +1,140 @@
+//! What the tests of the store write.
+#![allow(dead_code)]
+
+use futures::executor::block_on;
+use squall_model::{ActionRef, Change, Execution, ExecutionId, Map, Requested, Status, Timestamp, Value};
+use squall_store::{Batch, Due, DueKind, Item, ItemScope, Message, Op, Outgoing, Result, Store, Token, User};
+
+pub fn id(n: u32) -> ExecutionId {
+    ExecutionId::compose(1_700_000_000, [1, 2, 3, 4, 5], n)
+}
+
+pub fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+/// An execution that was asked for by `ada` at microsecond `n`.
+pub fn execution(n: u32) -> Execution {
+    let request = Requested {
+        action: ActionRef::new("core", "noop"),
+        runner: "noop".to_owned(),
+        params: Map::from_iter([("message".into(), Value::from("hello"))]),
+        context: Map::from_iter([("user".into(), Value::from("ada"))]),
+        notify: Value::Null,
+        definition: None,
+        reply_to: None,
+        delay_ms: 0,
+    };
+    Execution::new(id(n), request, at(i64::from(n)))
+}
+
+/// The same, changed.
+pub fn execution_with(n: u32, change: impl FnOnce(&mut Execution, &mut Requested)) -> Execution {
+    let mut e = execution(n);
+    let mut request = (*e.request).clone();
+    change(&mut e, &mut request);
+    e.request = request.into();
+    e
+}
+
+pub fn insert(e: Execution) -> Op {
+    Op::Insert(Box::new(e))
+}
+
+pub fn update(n: u32, version: u32, change: Change) -> Op {
+    Op::Update { id: id(n), version, change: Box::new(change) }
+}
+
+pub fn becomes(status: Status) -> Change {
+    Change { statuses: vec![(at(77), status)], ..Change::default() }
+}
+
+pub fn append(n: u32, seq: u64, facts: &[&str]) -> Op {
+    Op::Append { execution: id(n), seq, facts: facts.iter().map(|f| (*f).to_owned()).collect(), at: at(5) }
+}
+
+pub fn due(n: u32, kind: DueKind, number: u32, when: i64) -> Due {
+    Due { owner: id(n), root: id(0), kind, number, at: at(when) }
+}
+
+pub fn item(scope: ItemScope, name: &str, value: &str, expires: Option<i64>) -> Item {
+    Item {
+        scope,
+        name: name.to_owned(),
+        value: value.to_owned(),
+        secret: false,
+        description: None,
+        created: at(1),
+        expires: expires.map(at),
+    }
+}
+
+pub fn set_item(item: Item, now: i64) -> Op {
+    Op::SetItem { item: Box::new(item), now: at(now) }
+}
+
+pub fn outgoing(network: &str, dedup: &str) -> Outgoing {
+    Outgoing {
+        id: 0,
+        network: network.to_owned(),
+        channel: "ops".to_owned(),
+        thread: Some("7".to_owned()),
+        body: Value::from_pairs([("text", Value::from("done"))]),
+        dedup: dedup.to_owned(),
+        created: at(1),
+        not_before: at(1),
+        tries: 0,
+    }
+}
+
+pub fn message(channel: &str, text: &str, dedup: Option<&str>) -> Message {
+    Message {
+        channel: channel.to_owned(),
+        seq: 0,
+        at: at(1),
+        author: "ada".to_owned(),
+        bot: false,
+        whisper: None,
+        thread: None,
+        body: Value::from_pairs([("text", Value::from(text))]),
+        dedup: dedup.map(str::to_owned),
+    }
+}
+
+pub fn token(n: u8, expires: i64) -> Token {
+    Token {
+        sha: [n; 32],
+        user: "ada".to_owned(),
+        created: at(1),
+        expires: at(expires),
+        execution: Some(id(u32::from(n))),
+        data: Value::from_pairs([("service", Value::from("st2client"))]),
+    }
+}
+
+pub fn user(name: &str, roles: &[&str]) -> User {
+    User {
+        name: name.to_owned(),
+        password: Some(squall_model::Secret::new("$argon2id$…".to_owned())),
+        roles: roles.iter().map(|r| (*r).to_owned()).collect(),
+        active: true,
+        created: at(1),
+    }
+}
+
+/// Commits a batch and waits.
+pub fn commit(store: &dyn Store, ops: impl IntoIterator<Item = Op>) -> Result<()> {
+    block_on(store.commit(Batch { ops: ops.into_iter().collect() }))
+}
+
+/// Commits a batch that must go through.
+#[track_caller]
+pub fn given(store: &dyn Store, ops: impl IntoIterator<Item = Op>) {
+    commit(store, ops).unwrap();
+}
+
+/// What a refused batch says.
+#[track_caller]
+pub fn refused(store: &dyn Store, ops: impl IntoIterator<Item = Op>) -> String {
+    commit(store, ops).unwrap_err().to_string()
+}
