@@ -1,7 +1,7 @@
 //! Real processes under real supervisors: what an operator relies on when an action misbehaves or the server dies.
 //!
-//! Every test has a bound and waits for conditions, never for a fixed time. Processes of a test are found by a word in
-//! their command line that no other test uses.
+//! Every test has a bound and waits for conditions, never for a fixed time. The processes of an attempt are found by the
+//! tag in their environment.
 
 use squall_model::{
     ClaimAnswer, ExecutionId, Future, Leftover, Map, Outcome, Runner, Status, Stream, Value, WorkEvent, WorkItem,
@@ -167,18 +167,36 @@ fn show(outcome: &Outcome) -> String {
     format!("{} {}", outcome.status, to_json(&outcome.result))
 }
 
-/// The processes whose command line contains `word`.
-fn alive(word: &str) -> Vec<u32> {
+/// The processes in whose file `name` below `/proc/PID` the spool's id stands.
+fn naming(spool: &str, name: &str) -> Vec<u32> {
     let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
     let says = |pid: &u32| {
-        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(word))
+        fs::read(format!("/proc/{pid}/{name}")).is_ok_and(|text| String::from_utf8_lossy(&text).contains(spool))
     };
     pids.filter(says).collect()
 }
 
+/// The supervisor of an attempt.
+fn supervisor(spool: &str) -> u32 {
+    naming(spool, "cmdline")[0]
+}
+
+/// The processes of an attempt: every one inherits its tag.
+fn alive(spool: &str) -> Vec<u32> {
+    naming(spool, "environ")
+}
+
 #[track_caller]
-fn nobody(word: &str) {
-    assert_eq!(alive(word), Vec::<u32>::new(), "processes of {word} are left");
+fn nobody(spool: &str) {
+    assert_eq!((alive(spool), naming(spool, "cmdline")), (vec![], vec![]), "processes of {spool} are left");
+}
+
+impl House {
+    /// Asserts that no process of any attempt here is left.
+    #[track_caller]
+    fn nobody_left(&self) {
+        self.engine.seen.lock().unwrap().spools.values().for_each(|spool| nobody(spool));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,43 +241,41 @@ async fn c08_a_time_out_keeps_what_was_written() {
         show(&house.run(item)),
         r#"timeout {"failed":true,"succeeded":false,"return_code":-9,"stdout":"before","stderr":"","error":"Action failed to complete in 1 seconds"}"#
     );
-    nobody("sleep\u{0}7001");
+    house.nobody_left();
 }
 
 /// Starts `cmd`, waits until it says `ready`, cancels it, and looks whether anything is left.
-async fn stubborn(word: &str, cmd: &str) {
+async fn stubborn(cmd: &str) {
     let house = house();
     let key = house.start(command(cmd));
     until("the action to be ready", || house.engine.output(key, Stream::Stdout).contains("ready").then_some(()));
     house.workers.cancel(key);
     let outcome = house.end(key);
-    assert_eq!(outcome.status, Status::Canceled, "{word}: {outcome:?}");
-    nobody(word);
+    assert_eq!(outcome.status, Status::Canceled, "{outcome:?}");
+    house.nobody_left();
 }
 
 macro_rules! stubborn {
-    ($($name:ident: $word:literal, $cmd:expr;)*) => {
+    ($($name:ident: $cmd:expr;)*) => {
         $(#[tokio::test(flavor = "multi_thread")]
         async fn $name() {
-            stubborn($word, $cmd).await;
+            stubborn($cmd).await;
         })*
     };
 }
 
 stubborn! {
-    c02_ignores_sigterm: "7011", "trap '' TERM; echo ready; while :; do sleep 7011; done";
-    c02_double_fork: "7012", "(sh -c 'sleep 7012 & sleep 7012 &' &) ; echo ready; wait; sleep 7012";
-    c02_own_session: "7013", "setsid sh -c 'sleep 7013 & sleep 7013' & echo ready; sleep 7013";
-    c02_own_session_and_ignores_sigterm: "7014",
-        "setsid sh -c 'trap \"\" TERM; while :; do sleep 7014; done' & echo ready; sleep 7014";
-    c02_nohup: "7015", "nohup sleep 7015 >/dev/null 2>&1 & echo ready; wait";
-    c02_stopped: "7016", "sleep 7016 & kill -STOP $!; echo ready; wait";
-    c02_stops_itself: "7017", "echo ready; kill -STOP $$; sleep 7017";
-    c02_forks_in_a_loop: "7018", "trap '' TERM; echo ready; while :; do setsid sleep 7018 & sleep 0.01; done";
-    c02_blocked_on_a_fifo: "7019-fifo",
-        "d=$(mktemp -d); mkfifo $d/7019-fifo; echo ready; cat $d/7019-fifo";
-    c02_reparented_grandchild: "7020", "sh -c 'setsid sh -c \"sleep 7020 & exit\" & exit'; echo ready; sleep 7020";
-    c02_changes_its_name: "7021", "exec -a harmless sleep 7021 & printf x > /proc/self/comm; echo ready; sleep 7021";
+    c02_ignores_sigterm: "trap '' TERM; echo ready; while :; do sleep 7011; done";
+    c02_double_fork: "(sh -c 'sleep 7012 & sleep 7012 &' &) ; echo ready; wait; sleep 7012";
+    c02_own_session: "setsid sh -c 'sleep 7013 & sleep 7013' & echo ready; sleep 7013";
+    c02_own_session_and_ignores_sigterm: "setsid sh -c 'trap \"\" TERM; while :; do sleep 7014; done' & echo ready; sleep 7014";
+    c02_nohup: "nohup sleep 7015 >/dev/null 2>&1 & echo ready; wait";
+    c02_stopped: "sleep 7016 & kill -STOP $!; echo ready; wait";
+    c02_stops_itself: "echo ready; kill -STOP $$; sleep 7017";
+    c02_forks_in_a_loop: "trap '' TERM; echo ready; while :; do setsid sleep 7018 & sleep 0.01; done";
+    c02_blocked_on_a_fifo: "d=$(mktemp -d); mkfifo $d/7019-fifo; echo ready; cat $d/7019-fifo";
+    c02_reparented_grandchild: "sh -c 'setsid sh -c \"sleep 7020 & exit\" & exit'; echo ready; sleep 7020";
+    c02_changes_its_name: "exec -a harmless sleep 7021 & printf x > /proc/self/comm; echo ready; sleep 7021";
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,7 +286,7 @@ async fn c02_thousand_zombies() {
     until("a thousand zombies", || house.engine.output(key, Stream::Stdout).contains("ready").then_some(()));
     house.workers.cancel(key);
     assert_eq!(house.end(key).status, Status::Canceled);
-    nobody("7022");
+    house.nobody_left();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -298,7 +314,7 @@ async fn c04_a_background_process_does_not_hold_the_result_up() {
         r#"succeeded {"failed":false,"succeeded":true,"return_code":0,"stdout":"done","stderr":""}"#,
     );
     assert!(start.elapsed() < Duration::from_secs(20));
-    nobody("sleep\u{0}7031");
+    house.nobody_left();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -307,7 +323,8 @@ async fn c04_a_detached_one_lives_on() {
     let mut item = command("sleep 7032 >/dev/null 2>&1 & echo done");
     item.runner_params.insert("detach".into(), Value::from(true));
     assert_eq!(house.run(item).status, Status::Succeeded);
-    let left = alive("sleep\u{0}7032");
+    let spool = house.engine.seen.lock().unwrap().spools.values().next().unwrap().clone();
+    let left = alive(&spool);
     assert_eq!(left.len(), 1);
     Command::new("kill").args(["-9", &left[0].to_string()]).status().unwrap();
 }
@@ -320,7 +337,7 @@ async fn c05_what_an_action_sees_of_its_surroundings() {
         // Read by the shell itself, since some shells clear the mask of what they start.
         "while read a b; do case $a in SigBlk:|SigIgn:) echo $a $b;; esac; done < /proc/$$/status; \
          cd /; umask; ulimit -Sn; ulimit -c; cat /proc/self/oom_score_adj; echo $TERM $TOKEN $PWD; \
-         readlink /proc/self/fd/0; ls /proc/$$/fd | tr '\\n' ' '; echo; \
+         readlink /proc/self/fd/0; ls /proc/$$/fd; \
          [ $(ps -o sid= -p $$) = $$ ] && echo leader; \
          env | cut -d= -f1 | grep -E 'SQUALL|NOTIFY' ; cat",
     );
@@ -331,7 +348,7 @@ async fn c05_what_an_action_sees_of_its_surroundings() {
     let text = text.replace("SigIgn: 0000000180000000", "SigIgn: 0000000000000000");
     assert_eq!(
         text,
-        "SigBlk: 0000000000000000\nSigIgn: 0000000000000000\n0022\n1024\n0\n500\ndumb t /\n/dev/null\n0 1 2 \n\
+        "SigBlk: 0000000000000000\nSigIgn: 0000000000000000\n0022\n1024\n0\n500\ndumb t /\n/dev/null\n0\n1\n2\n\
          leader\nSQUALL_ATTEMPT"
     );
 }
@@ -471,15 +488,14 @@ async fn a_killed_supervisor_leaves_nobody_behind() {
     let house = house();
     let key = house.start(command("trap '' TERM; setsid sleep 7061 & echo ready; while :; do sleep 7061; done"));
     until("the action to be ready", || house.engine.output(key, Stream::Stdout).contains("ready").then_some(()));
-    let supervisor = alive(&house.engine.spool(key));
-    assert_eq!(supervisor.len(), 1);
-    Command::new("kill").arg("-9").arg(supervisor[0].to_string()).status().unwrap();
+    let supervisor = supervisor(&house.engine.spool(key));
+    Command::new("kill").arg("-9").arg(supervisor.to_string()).status().unwrap();
     let outcome = house.end(key);
     assert_eq!(
         show(&outcome),
         r#"abandoned {"error":"the supervision of this action failed: the supervisor of local-shell-cmd was killed by signal 9"}"#
     );
-    nobody("7061");
+    house.nobody_left();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -493,7 +509,7 @@ async fn l02_a_drain_waits_and_then_stops_what_is_left() {
     assert_eq!(house.end(long).status, Status::Abandoned);
     house.start(command("echo never"));
     assert_eq!(house.workers.busy(), 0);
-    nobody("7062");
+    house.nobody_left();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -536,7 +552,7 @@ async fn c03_an_attempt_has_a_group_of_its_own_and_takes_it_away() {
     until("the action", || house.engine.output(key, Stream::Stdout).contains("/attempt-").then_some(()));
     house.workers.cancel(key);
     assert_eq!(house.end(key).status, Status::Canceled);
-    nobody("7081");
+    house.nobody_left();
     // Fails when a group is left in it.
     fs::remove_dir(&parent).unwrap();
 }
@@ -572,7 +588,7 @@ fn server_double() {
 }
 
 /// Kills a server with `kill -9` while `cmd` runs; then what the next one finds.
-async fn after_kill_9(cmd: &str) -> (House, Leftover) {
+async fn after_kill_9(cmd: &str) -> (String, Leftover) {
     let house = house();
     let mut server = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "server_double"])
@@ -586,14 +602,14 @@ async fn after_kill_9(cmd: &str) -> (House, Leftover) {
     server.kill().unwrap();
     server.wait().unwrap();
     let leftover = house.workers.leftover(command("x").key, &spool).await;
-    (house, leftover)
+    (spool, leftover)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c01_a_killed_server_leaves_nobody_behind() {
-    let (_house, leftover) =
+    let (spool, leftover) =
         after_kill_9("trap '' TERM; echo ready; setsid sleep 7071 & while :; do sleep 7071; done").await;
-    nobody("7071");
+    nobody(&spool);
     let Leftover::Finished(outcome) = leftover else { panic!("{leftover:?}") };
     assert_eq!(outcome.status, Status::Abandoned);
     let error = outcome.result.get("error").and_then(Value::as_str).unwrap();
@@ -616,10 +632,34 @@ async fn c01_a_supervisor_killed_with_its_server_leaves_nobody_either() {
         until("the server", || fs::read_to_string(root.path().join("spool-id")).ok().filter(|id| id.len() == 32));
     // Stopped first, so that it cannot act on the other's death.
     Command::new("kill").args(["-STOP", &server.id().to_string()]).status().unwrap();
-    Command::new("kill").args(["-9", &alive(&spool)[0].to_string()]).status().unwrap();
+    Command::new("kill").args(["-9", &supervisor(&spool).to_string()]).status().unwrap();
     server.kill().unwrap();
     server.wait().unwrap();
     let workers = Workers::new(config(root.path(), Duration::from_secs(1)), Arc::new(Engine::default()));
     assert_eq!(workers.leftover(command("x").key, &spool).await, Leftover::Lost);
-    nobody("7072");
+    nobody(&spool);
+}
+
+/// Prints how long attempts take, one after the other and 60 at a time: `cargo test --profile fast -- --ignored how_long`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn how_long_an_attempt_takes() {
+    let house = house();
+    let mut times: Vec<Duration> = (0..200)
+        .map(|_| {
+            let start = Instant::now();
+            let item = command("exit 0");
+            let key = house.start(item);
+            while house.engine.finished(key).is_none() {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!("one at a time: p50 {:?}, p99 {:?}", times[100], times[198]);
+    let start = Instant::now();
+    let keys: Vec<WorkKey> = (0..1000).map(|_| house.start(command("exit 0"))).collect();
+    keys.iter().for_each(|key| _ = house.end(*key));
+    println!("60 at a time: {:.0} per second", 1000.0 / start.elapsed().as_secs_f64());
 }
