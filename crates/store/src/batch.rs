@@ -91,7 +91,7 @@ pub enum Op {
         /// The row.
         id: i64,
     },
-    /// A row of the outbox that could not be posted now.
+    /// A row of the outbox that could not be posted now; counts a try. Conflict when it is gone.
     PostLater {
         /// The row.
         id: i64,
@@ -107,12 +107,12 @@ pub enum Op {
         key: String,
         /// What it made.
         execution: ExecutionId,
-        /// When; rows older than a day may be dropped.
+        /// When; a few rows that are more than a day older are dropped.
         at: Timestamp,
     },
     /// Writes a user.
     PutUser(Box<User>),
-    /// Writes a token.
+    /// Writes a token; drops a few that expired more than a day before it was made.
     PutToken(Box<Token>),
     /// Deletes a token.
     DeleteToken {

@@ -77,6 +77,9 @@ fn conflict(what: impl FnOnce() -> String) -> Error {
 /// before it was called.
 pub trait Store: Send + Sync {
     /// Writes all of `batch` or nothing; `Ok` means that it is on disk.
+    ///
+    /// Batches are carried out in the order of the calls. One is on its way when this returns: dropping the future does not
+    /// take it back. What is nested too deep to be read again (120 levels) is refused as [`Error::Damaged`].
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<()>>;
 
     /// One execution.

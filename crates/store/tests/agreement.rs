@@ -88,6 +88,31 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn filter() -> impl Strategy<Value = Filter> {
+    let sometimes = |n: u32| prop::option::weighted(0.3, 0..n);
+    let parts = (
+        prop::collection::vec(status(), 0..3),
+        sometimes(2),
+        sometimes(2),
+        sometimes(2),
+        sometimes(IDS + 1),
+        prop::collection::vec(0..IDS, 0..2),
+        (sometimes(3), sometimes(3)),
+        any::<bool>(),
+    );
+    parts.prop_map(|(status, action, user, runner, parent, ids, (since, until), oldest)| Filter {
+        action: action.map(|n| ["core.noop", "ops.restart"][n as usize].to_owned()),
+        status,
+        user: user.map(|n| ["ada", "bob"][n as usize].to_owned()),
+        runner: runner.map(|n| ["noop", "other"][n as usize].to_owned()),
+        parent: parent.map(|n| (n < IDS).then(|| id(n))),
+        ids: ids.into_iter().map(id).collect(),
+        since: since.map(|n| at(n.into())),
+        until: until.map(|n| at(n.into())),
+        order: if oldest { Order::Oldest } else { Order::Newest },
+    })
+}
+
 /// Everything that can be read, as text.
 fn everything(store: &dyn Store) -> String {
     let mut out = String::new();
@@ -132,11 +157,14 @@ fn everything(store: &dyn Store) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// SQLite gets all batches at once, so that they share transactions; memory one by one.
     #[test]
-    fn both_stores_agree(batches in prop::collection::vec(prop::collection::vec(op(), 1..5), 1..40)) {
+    fn both_stores_agree(
+        batches in prop::collection::vec(prop::collection::vec(op(), 1..5), 1..40),
+        filters in prop::collection::vec(filter(), 20),
+    ) {
         let dir = tempfile::tempdir().unwrap();
         // No power is cut here: without syncs it is ten times as fast.
         let options = Options { synchronous: squall_store::sqlite::Synchronous::Off, ..Options::default() };
@@ -150,6 +178,12 @@ proptest! {
         let single = answers(batches.into_iter().map(|b| block_on(memory.commit(b))).collect());
         prop_assert_eq!(grouped, single);
         prop_assert_eq!(everything(&sqlite), everything(&memory));
+        for filter in &filters {
+            for page in [Page::default(), Page { offset: 1, limit: 2 }] {
+                let (rows, expected) = (sqlite.executions(filter, page), memory.executions(filter, page));
+                prop_assert_eq!(rows.unwrap(), expected.unwrap(), "{:?}", filter);
+            }
+        }
         drop(sqlite);
         let again = Sqlite::open(dir.path(), &options).unwrap();
         prop_assert_eq!(everything(&again), everything(&memory));

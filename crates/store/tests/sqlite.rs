@@ -240,6 +240,66 @@ fn one_refused_batch_does_not_disturb_its_neighbours() {
     assert_eq!(total(&store), 20);
 }
 
+#[test]
+fn s06_damaged_files_are_refused_or_read_but_never_a_panic() {
+    let origin = tempfile::tempdir().unwrap();
+    let store = open(&origin);
+    (0..300).for_each(|n| given(&store, [insert(execution(n)), append(n, 0, &["{}", "{}"])]));
+    drop(store);
+    let whole = std::fs::read(origin.path().join("squall.db")).unwrap();
+    let (mut refused, mut random) = (0, 7u64);
+    let mut below = |bound: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % bound
+    };
+    for round in 0..150 {
+        let mut bytes = whole.clone();
+        match round % 3 {
+            0 => (0..8).for_each(|_| bytes[below(whole.len())] ^= 1 << below(8)),
+            1 => bytes.truncate(below(whole.len())),
+            _ => {
+                let page = below(whole.len() / 4096) * 4096;
+                bytes[page..page + 4096].fill(below(256) as u8);
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("squall.db"), &bytes).unwrap();
+        // As after a stop that was not clean, or as if nobody had noticed.
+        std::fs::write(dir.path().join("squall.lock"), ["1", ""][round % 2]).unwrap();
+        match Sqlite::open(dir.path(), &Options { synchronous: Synchronous::Off, ..Options::default() }) {
+            Err(error) => {
+                assert!(error.to_string().contains("squall.db"), "{error}");
+                refused += 1;
+            }
+            Ok(store) => {
+                (0..300).for_each(|n| drop((store.execution(id(n)), store.facts(id(n), 0), store.tree(id(n)))));
+                let _ = store.executions(&Filter::default(), Page { offset: 0, limit: 1000 });
+                let _ = (store.unfinished(None, 1000), store.due(at(i64::MAX), 9), store.meta("x"));
+                let _ = commit(&store, [insert(execution(1000)), append(5, 2, &["{}"])]);
+            }
+        }
+    }
+    assert!(refused > 50, "{refused}");
+}
+
+#[test]
+fn s06_damage_is_named_with_the_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    (0..300).for_each(|n| given(&store, [insert(execution(n))]));
+    drop(store);
+    let file = dir.path().join("squall.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.len() - 4096;
+    bytes[last..].fill(0x55);
+    std::fs::write(&file, &bytes).unwrap();
+    std::fs::write(dir.path().join("squall.lock"), "1").unwrap();
+    let refused = refusal(dir.path());
+    assert!(refused.contains("squall.db is damaged (") && refused.contains("restore a backup"), "{refused}");
+    assert_eq!(refusal(dir.path()), refused, "trying again does not help");
+    assert_eq!(std::fs::read(&file).unwrap(), bytes, "nothing is repaired in silence");
+}
+
 /// Runs an ignored test of this file in a process of its own, by a shell that runs `before` first.
 fn child(test: &str, dir: &Path, before: &str) -> std::process::Child {
     let exe = std::env::current_exe().unwrap();

@@ -32,7 +32,7 @@ pub struct Sqlite {
     readers: Readers,
     writer: writer::Handle,
     fatal: Arc<Fatal>,
-    _lock: std::fs::File,
+    _lock: open::Lock,
 }
 
 impl Sqlite {
@@ -43,12 +43,13 @@ impl Sqlite {
     pub fn open(dir: impl AsRef<Path>, options: &Options) -> std::result::Result<Sqlite, OpenError> {
         let dir = dir.as_ref();
         open::directory(dir)?;
-        let lock = open::lock(dir)?;
-        let connection = open::writer(dir, options)?;
         let fatal = Arc::new(Fatal { first: OnceLock::new(), callback: options.on_fatal.clone() });
+        let mut lock = open::lock(dir, fatal.clone())?;
+        let connection = open::writer(dir, options, lock.unclean)?;
         let writer = writer::Handle::start(connection, options, fatal.clone())
             .map_err(|source| OpenError::Directory { path: dir.to_owned(), source })?;
         let readers = Readers { dir: dir.to_owned(), options: options.clone(), idle: Mutex::default() };
+        lock.opened = true;
         Ok(Sqlite { dir: dir.to_owned(), readers, writer, fatal, _lock: lock })
     }
 
@@ -145,8 +146,16 @@ fn classify(error: &rusqlite::Error) -> Error {
         Some(Code::DatabaseCorrupt | Code::NotADatabase) => {
             Error::Damaged { what: format!("database file {}", open::FILE), why }
         }
-        Some(Code::TooBig | Code::ConstraintViolation) => Error::Damaged { what: "batch".to_owned(), why },
-        Some(_) => Error::Fatal(why),
+        Some(
+            Code::SystemIoFailure
+            | Code::CannotOpen
+            | Code::ReadOnly
+            | Code::PermissionDenied
+            | Code::FileLockingProtocolFailed
+            | Code::NoLargeFileSupport,
+        ) => Error::Fatal(why),
+        // A text that is too large, or a mistake of ours in one statement: the rest goes on.
+        Some(_) => Error::Damaged { what: "statement".to_owned(), why },
         // A column of another type than the schema says.
         None => Error::Damaged { what: "row".to_owned(), why },
     }

@@ -2,6 +2,7 @@
 //!
 //! Every setting is read back, because SQLite ignores what it does not like without an error.
 
+use super::Fatal;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use squall_model::Timestamp;
@@ -27,6 +28,9 @@ const WAL_KEPT: i64 = 64 << 20;
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements kept ready per connection: the fixed ones, and the common forms of updates and listings.
 const STATEMENTS: usize = 128;
+
+/// Larger databases are not checked when they are opened.
+const CHECKED_BYTES: u64 = 256 << 20;
 
 /// The schema, one step each: the first brings an empty file to version 1. Steps are only ever added at the end.
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
@@ -142,6 +146,14 @@ pub enum OpenError {
         /// The newest one that this program knows.
         known: i64,
     },
+    /// Pages are damaged. Nothing was changed.
+    #[error("database {} is damaged ({why}): move the directory aside and restore a backup; `sqlite3 squall.db .recover` shows what can still be read", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What the check found first.
+        why: String,
+    },
     /// Anything else that SQLite says: damaged, not a database, full.
     #[error("cannot open database {}: {source}", path.display())]
     Database {
@@ -164,8 +176,27 @@ pub(super) fn directory(dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// The lock of a data directory. Its file holds the process id while the store is open, and nothing after a clean stop.
+pub(super) struct Lock {
+    file: File,
+    fatal: Arc<Fatal>,
+    /// Whether the last process that held it ended without closing the store.
+    pub(super) unclean: bool,
+    /// Set when the store was opened: a refused start leaves the file as after a stop that was not clean.
+    pub(super) opened: bool,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.opened && self.fatal.first.get().is_none() {
+            // When it fails, the next start checks the database without need.
+            let _ = self.file.set_len(0);
+        }
+    }
+}
+
 /// Takes the lock of the directory; it is held as long as the file is open.
-pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(dir: &Path, fatal: Arc<Fatal>) -> Result<Lock, OpenError> {
     let path = dir.join(LOCK);
     let failed = |source| OpenError::Directory { path: path.clone(), source };
     let mut file = OpenOptions::new()
@@ -181,10 +212,11 @@ pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
         Err(TryLockError::WouldBlock) => return Err(held(dir, file)),
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
+    let unclean = file.metadata().map_err(failed)?.len() > 0;
     file.set_len(0).map_err(failed)?;
     file.rewind().map_err(failed)?;
     write!(file, "{}", std::process::id()).map_err(failed)?;
-    Ok(file)
+    Ok(Lock { file, fatal, unclean, opened: false })
 }
 
 /// The holder wrote its process id into the file when it started, so the file's time is its start.
@@ -223,7 +255,7 @@ fn local_disk(dir: &Path) -> Result<(), OpenError> {
 }
 
 /// The connection that writes: database made, settings checked, schema current.
-pub(super) fn writer(dir: &Path, options: &Options) -> Result<Connection, OpenError> {
+pub(super) fn writer(dir: &Path, options: &Options, unclean: bool) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(OpenError::OldSqlite { found: rusqlite::version() });
     }
@@ -236,8 +268,24 @@ pub(super) fn writer(dir: &Path, options: &Options) -> Result<Connection, OpenEr
     settings(&connection, &path, options)?;
     // The writer checkpoints itself, because SQLite's own keeps quiet about a sync that failed.
     pragma(&connection, &path, "wal_autocheckpoint", 0)?;
+    if unclean {
+        check(&connection, &path)?;
+    }
     migrate(&mut connection, &path)?;
     Ok(connection)
+}
+
+/// Looks for damaged pages: after a stop that was not clean, and only where it takes about a second at most.
+fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    if std::fs::metadata(path).map_or(0, |m| m.len()) > CHECKED_BYTES {
+        return Ok(());
+    }
+    let damaged = |why: String| Err(OpenError::Damaged { path: path.to_owned(), why });
+    match connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)) {
+        Ok(verdict) if verdict == "ok" => Ok(()),
+        Ok(verdict) => damaged(verdict),
+        Err(error) => damaged(error.to_string()),
+    }
 }
 
 /// One more connection for reading.

@@ -5,15 +5,15 @@
 //! worth two orders of magnitude.
 //!
 //! Invariant: an answer `Ok` is sent after `COMMIT` returned. A refused batch fails alone: it is rolled back to its
-//! savepoint, its neighbours go through. When the disk is full the group is undone and its batches are tried one by
-//! one. When a commit fails in any other way the thread never acknowledges anything again.
+//! savepoint, its neighbours go through. When the disk is full or a page is damaged, the group is undone and its
+//! batches are tried one by one. When a commit fails in any other way the thread never acknowledges anything again.
 
 use super::apply::{Failed, apply};
 use super::prepare::{Prepared, Write, prepare};
 use super::{Fatal, Options, classify};
 use crate::{Batch, Error, Result};
 use futures::channel::oneshot;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -197,12 +197,13 @@ impl Writer {
             Err(error) => error,
         };
         self.undo();
-        if error.sqlite_error_code() == Some(ErrorCode::DiskFull) && jobs.len() > 1 {
-            // Perhaps one large batch is to blame: each for itself.
-            return jobs.iter().map(|job| self.alone(job)).collect();
+        match self.verdict(&error) {
+            // Perhaps one batch alone is to blame, because it is large or meets a damaged page: each for itself.
+            Error::Full(_) | Error::Damaged { .. } if jobs.len() > 1 => {
+                jobs.iter().map(|job| self.alone(job)).collect()
+            }
+            error => vec![Err(error); jobs.len()],
         }
-        let error = self.verdict(&error);
-        vec![Err(error); jobs.len()]
     }
 
     /// Carries out `jobs`, and takes more of them as long as some wait.
