@@ -118,9 +118,20 @@ fn turn<F: Front>(
     stimulus: Stimulus,
     host: &dyn Host,
 ) -> Vec<Fact> {
+    drive::<F, ()>(definition, run, state, host, |step| F::decide(step, stimulus)).0
+}
+
+/// Lets a language decide something of its own; answers the facts besides.
+pub(crate) fn drive<F: Front, R>(
+    definition: &F::Definition,
+    run: &mut Run,
+    state: &mut F::State,
+    host: &dyn Host,
+    decide: impl FnOnce(&mut Step<'_, F>) -> R,
+) -> (Vec<Fact>, R) {
     let mut step = Step::<F> { definition, host, run, state, facts: Vec::new() };
-    F::decide(&mut step, stimulus);
-    step.facts
+    let answer = decide(&mut step);
+    (step.facts, answer)
 }
 
 /// The same without touching `state`: what would follow. Copies the state; the engine uses [`advance`].

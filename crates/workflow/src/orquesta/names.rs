@@ -1,0 +1,207 @@
+//! What an expression of an Orquesta definition may ask: `ctx()`, `item()`, `result()`, `task_status()` and the like.
+//!
+//! A [`squall_expr::Host`] over the engine's own, made for one evaluation. It only looks.
+
+use super::Definition;
+use super::state::State;
+use super::status::Status;
+use squall_expr::Error;
+use squall_model::{Map, Str, Timestamp, Value};
+use std::sync::Arc;
+
+/// The task that an expression belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct Current<'a> {
+    /// The task, by its place in the graph.
+    pub node: usize,
+    /// Its route.
+    pub route: u32,
+    /// Its result; null before it has ended.
+    pub result: &'a Value,
+}
+
+/// Everything that one evaluation sees.
+pub struct Names<'a> {
+    /// The definition.
+    pub definition: &'a Definition,
+    /// The run.
+    pub state: &'a State,
+    /// The engine.
+    pub host: &'a dyn crate::Host,
+    /// All variables.
+    pub variables: Arc<Map>,
+    /// The task, if the expression belongs to one.
+    pub current: Option<Current<'a>>,
+    /// The item, if there are items.
+    pub item: Option<&'a Value>,
+}
+
+const FUNCTIONS: [&str; 9] =
+    ["ctx", "item", "task_status", "succeeded", "failed", "completed", "result", "json", "zip"];
+
+const NO_TASK: &str = "The current task is not set in the context.";
+
+fn failure(message: impl Into<String>) -> Error {
+    Error::new("ExpressionEvaluationException", message)
+}
+
+/// The `place`th argument or the one called `name`; null counts as not given.
+fn argument<'v>(args: &'v [Value], named: &'v [(Str, Value)], place: usize, name: &str) -> Option<&'v Value> {
+    let by_name = || named.iter().find(|(key, _)| &**key == name).map(|(_, value)| value);
+    args.get(place).or_else(by_name).filter(|value| !value.is_null())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| squall_expr::python::str(value), str::to_owned)
+}
+
+impl Names<'_> {
+    fn ctx(&self, key: Option<&Value>) -> Result<Value, Error> {
+        let Some(key) = key else {
+            if !self.variables.keys().any(|name| name.starts_with("__")) {
+                return Ok(Value::Map(self.variables.clone()));
+            }
+            let open = self.variables.iter().filter(|(name, _)| !name.starts_with("__"));
+            return Ok(Value::from(open.map(|(k, v)| (k.clone(), v.clone())).collect::<Map>()));
+        };
+        let key = text(key);
+        match self.variables.get(key.as_str()) {
+            Some(_) if key.starts_with("__") => Err(Error::new(
+                "VariableInaccessibleError",
+                format!("The variable \"{key}\" is for internal use and inaccessible."),
+            )),
+            Some(value) => Ok(value.clone()),
+            None => Err(Error::new("VariableUndefinedError", format!("The variable \"{key}\" is undefined."))),
+        }
+    }
+
+    fn item(&self, key: Option<&Value>) -> Result<Value, Error> {
+        let item = self.item.cloned().unwrap_or_default();
+        let Some(key) = key else { return Ok(item) };
+        let Value::Map(map) = &item else {
+            return Err(failure("Item is not type of collections.abc.Mapping."));
+        };
+        let key = text(key);
+        map.get(key.as_str()).cloned().ok_or_else(|| failure(format!("Item does not have key \"{key}\".")))
+    }
+
+    /// The status of a task as seen from `route`: its run there, else on the newest route that leads here.
+    fn status_of(&self, node: usize, route: u32) -> Status {
+        if let Some((_, entry)) = self.state.latest(node, route) {
+            return entry.status;
+        }
+        let Some(mine) = self.state.routes().get(route as usize) else {
+            return Status::Unset;
+        };
+        (0..route)
+            .rev()
+            .filter(|earlier| self.state.routes()[*earlier as usize].iter().all(|step| mine.contains(step)))
+            .find_map(|earlier| self.state.latest(node, earlier))
+            .map_or(Status::Unset, |(_, entry)| entry.status)
+    }
+
+    fn task_status(&self, args: &[Value], named: &[(Str, Value)]) -> Value {
+        let name = argument(args, named, 0, "task_id").map(text).unwrap_or_default();
+        let route = argument(args, named, 1, "route").and_then(Value::as_int).and_then(|n| u32::try_from(n).ok());
+        let route = route.unwrap_or_else(|| self.current.map_or(0, |current| current.route));
+        let status = match self.definition.graph.by_name.get(name.as_str()) {
+            Some(node) => self.status_of(*node, route),
+            None => Status::Unset,
+        };
+        Value::from(status.as_str())
+    }
+
+    fn mine(&self, is: impl Fn(Status) -> bool) -> Result<Value, Error> {
+        let current = self.current.ok_or_else(|| failure(NO_TASK))?;
+        Ok(Value::Bool(is(self.status_of(current.node, current.route))))
+    }
+}
+
+/// The document in a text; a map stays as it is.
+fn json(value: Option<&Value>) -> Result<Value, Error> {
+    match value {
+        Some(Value::Str(text)) => {
+            squall_model::from_json(text, false).map_err(|error| Error::new("JSONDecodeError", error.to_string()))
+        }
+        Some(map @ Value::Map(_)) => Ok(map.clone()),
+        _ => Err(Error::new("TypeError", "Given object is not typeof string.")),
+    }
+}
+
+/// Lists side by side, to the longest; what is missing is `pad`.
+fn zip(lists: &[Value], named: &[(Str, Value)]) -> Result<Value, Error> {
+    if let [only] = lists {
+        return Ok(only.clone());
+    }
+    let pad = named.iter().find(|(key, _)| &**key == "pad").map(|(_, pad)| pad.clone()).unwrap_or_default();
+    let lists: Vec<&[Value]> = lists
+        .iter()
+        .map(|list| match list {
+            Value::Null => Ok(&[][..]),
+            Value::List(items) => Ok(&items[..]),
+            _ => Err(Error::new("TypeError", "zip argument is not a list")),
+        })
+        .collect::<Result<_, _>>()?;
+    let longest = lists.iter().map(|list| list.len()).max().unwrap_or(0);
+    let row = |i: usize| lists.iter().map(|list| list.get(i).unwrap_or(&pad).clone()).collect::<Vec<_>>();
+    Ok(Value::from((0..longest).map(|i| Value::from(row(i))).collect::<Vec<_>>()))
+}
+
+impl squall_expr::Host for Names<'_> {
+    fn call(&self, name: &str, args: &[Value], named: &[(Str, Value)]) -> Option<Result<Value, Error>> {
+        Some(match name {
+            "ctx" => self.ctx(argument(args, named, 0, "key")),
+            "item" => self.item(argument(args, named, 0, "key")),
+            "task_status" => Ok(self.task_status(args, named)),
+            "succeeded" => self.mine(|status| status == Status::Succeeded),
+            "failed" => self.mine(|status| status == Status::Failed),
+            "completed" => self.mine(Status::is_completed),
+            "result" => self.current.map(|current| current.result.clone()).ok_or_else(|| failure(NO_TASK)),
+            "json" => json(args.first()),
+            "zip" => zip(args, named),
+            "task" => return self.host.call("task", &self.task_arguments(args, named), named),
+            _ => return self.host.call(name, args, named),
+        })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        FUNCTIONS.contains(&name) || self.host.has(name)
+    }
+
+    fn kv(&self, scope: &str, key: &str, decrypt: bool) -> Result<Option<Value>, Error> {
+        self.host.kv(scope, key, decrypt)
+    }
+
+    fn name(&self, name: &str) -> Option<Value> {
+        // The reference's evaluation context shows through under this name, and a recorded case looks.
+        if name == "__vars" {
+            return Some(Value::Map(self.variables.clone()));
+        }
+        self.host.name(name)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.host.now()
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        self.host.random(bytes);
+    }
+}
+
+impl Names<'_> {
+    /// `task()` without arguments speaks of the current task on its route.
+    fn task_arguments(&self, args: &[Value], named: &[(Str, Value)]) -> Vec<Value> {
+        let mut full = args.to_vec();
+        let is_named = |name: &str| named.iter().any(|(key, _)| &**key == name);
+        if let Some(current) = self.current {
+            if full.is_empty() && !is_named("task_id") {
+                full.push(Value::Str(self.definition.graph.nodes[current.node].name.clone()));
+            }
+            if full.len() == 1 && !is_named("route") {
+                full.push(Value::from(current.route));
+            }
+        }
+        full
+    }
+}

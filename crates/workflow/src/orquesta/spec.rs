@@ -1,0 +1,359 @@
+//! A definition as it is written: short forms written out, places kept, nothing judged yet.
+//!
+//! [`Spec::read`] fails only where the reference cannot even look at the text; everything else becomes a lenient
+//! model that [`super::inspect`] can report on as a whole. [`super::Definition`] is made of a spec that passed.
+
+use super::inline;
+use squall_model::{Map, Special, Str, Value};
+use squall_yaml::{Kind, Node, Options, Style};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// A text that is no workflow at all.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct LoadError {
+    /// What is wrong.
+    pub message: String,
+    /// Where, by the keys and indexes that lead there.
+    pub path: Vec<Step>,
+    /// Line and column, from 1, when the YAML reader knows them.
+    pub place: Option<(u32, u32)>,
+}
+
+/// One step of a way through a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Into a map.
+    Key(Str),
+    /// Into a list.
+    Index(usize),
+}
+
+/// A workflow as it is written.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// The text, for pointing at it.
+    pub text: Arc<str>,
+    /// The nodes with their places.
+    pub document: Node,
+    /// The whole as a value; `with: EXPR` is written out, the rest is untouched.
+    pub root: Map,
+    /// The tasks, in the order of the file.
+    pub tasks: Vec<Task>,
+    /// Paths of values that YAML reads as dates, which the schema refuses.
+    pub dates: HashSet<String>,
+}
+
+/// A task as it is written.
+#[derive(Debug, Clone, Default)]
+pub struct Task {
+    /// Its name.
+    pub name: Str,
+    /// The action, without inline parameters.
+    pub action: Value,
+    /// Its input: the block, or the inline parameters.
+    pub input: Value,
+    /// `with`, if there is one.
+    pub with: Option<With>,
+    /// `join`.
+    pub join: Value,
+    /// `delay`.
+    pub delay: Value,
+    /// `retry`, if there is one.
+    pub retry: Option<Retry>,
+    /// `next`.
+    pub next: Vec<Transition>,
+}
+
+/// `with` of a task.
+#[derive(Debug, Clone, Default)]
+pub struct With {
+    /// `items`.
+    pub items: Value,
+    /// `concurrency`.
+    pub concurrency: Value,
+}
+
+/// `retry` of a task.
+#[derive(Debug, Clone, Default)]
+pub struct Retry {
+    /// `when`.
+    pub when: Value,
+    /// `count`.
+    pub count: Value,
+    /// `delay`.
+    pub delay: Value,
+}
+
+/// One entry of `next`.
+#[derive(Debug, Clone, Default)]
+pub struct Transition {
+    /// `when`.
+    pub when: Value,
+    /// `publish`, in order.
+    pub publish: Vec<(Str, Value)>,
+    /// The names in `do`, as often as they stand there; `continue` when there are none.
+    pub targets: Vec<Str>,
+    /// `do`, as it is written.
+    pub targets_written: Value,
+}
+
+fn fail<T>(message: impl Into<String>, path: &[Step]) -> Result<T, LoadError> {
+    Err(LoadError { message: message.into(), path: path.to_vec(), place: None })
+}
+
+fn key(name: &str) -> Step {
+    Step::Key(name.into())
+}
+
+impl Spec {
+    /// Reads a definition.
+    pub fn read(text: &str) -> Result<Spec, LoadError> {
+        let document = squall_yaml::parse(text, &Options::orquesta()).map_err(|e| LoadError {
+            message: format!("Failed to load workflow definition because {}.", e.message),
+            path: Vec::new(),
+            place: Some((e.at.line, e.at.column)),
+        })?;
+        let document = document.root;
+        let mut root = match document.to_value() {
+            Value::Map(root) => Arc::unwrap_or_clone(root),
+            Value::Null => return fail("The spec cannot be type of None.", &[]),
+            Value::Special(_) => return fail("a key of the workflow is not a text", &[]),
+            _ => return fail("The spec is not type of json or yaml.", &[]),
+        };
+        refuse_odd_keys(&root)?;
+        let tasks = match root.get("tasks") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Map(tasks)) => {
+                tasks.iter().map(|(name, body)| Task::read(name, body)).collect::<Result<_, _>>()?
+            }
+            Some(_) => return fail("`tasks` is not a map of task names", &[key("tasks")]),
+        };
+        write_out_with(&mut root);
+        let mut dates = HashSet::new();
+        find_dates(&document, &mut dates);
+        Ok(Spec { text: text.into(), document, root, tasks, dates })
+    }
+
+    /// The node that a written path such as `tasks.a.next[0].do` leads to, or the nearest one above it.
+    pub fn node_at(&self, path: &str) -> Node {
+        let mut node = self.document.clone();
+        for part in path.split('.') {
+            let (name, indexes) = part.split_once('[').unwrap_or((part, ""));
+            // The name of a date or a task stands at its key, which is easier to find than its body.
+            match node.get(name) {
+                Some(next) => node = next.clone(),
+                None => return node,
+            }
+            for index in indexes.split(['[', ']']).filter(|i| !i.is_empty()) {
+                let item = index.parse::<usize>().ok().and_then(|i| node.as_seq()?.get(i).cloned());
+                match item {
+                    Some(next) => node = next,
+                    None => return node,
+                }
+            }
+        }
+        node
+    }
+}
+
+/// Keys such as `on:` are Booleans to YAML; the reference stumbles over them, we say so.
+fn refuse_odd_keys(root: &Map) -> Result<(), LoadError> {
+    for section in ["input", "vars", "output"] {
+        let Some(Value::List(entries)) = root.get(section) else {
+            continue;
+        };
+        for (i, entry) in entries.iter().enumerate() {
+            if is_odd(entry) {
+                return fail(ODD_KEY, &[key(section), Step::Index(i)]);
+            }
+        }
+    }
+    Ok(())
+}
+
+const ODD_KEY: &str = "a name is not a text to YAML (`on`, `yes` and numbers are not): put it into quotes";
+
+fn is_odd(entry: &Value) -> bool {
+    matches!(entry, Value::Special(special) if matches!(**special, Special::Dict(_)))
+}
+
+fn write_out_with(root: &mut Map) {
+    let Some(Value::Map(tasks)) = root.get_mut("tasks") else {
+        return;
+    };
+    for body in Arc::make_mut(tasks).values_mut() {
+        let Value::Map(body) = body else { continue };
+        if let Some(with @ Value::Str(_)) = body.get("with") {
+            let items = Value::from_pairs([("items", with.clone())]);
+            Arc::make_mut(body).insert("with".into(), items);
+        }
+    }
+}
+
+impl Task {
+    fn read(name: &Str, body: &Value) -> Result<Task, LoadError> {
+        let path = [key("tasks"), Step::Key(name.clone())];
+        if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+            return fail(format!("the task name `{name}` has characters other than letters, digits and `_`"), &path);
+        }
+        let body = match body {
+            Value::Map(body) if !body.is_empty() => body,
+            Value::Map(_) | Value::Null => {
+                return fail(format!("the task `{name}` has no body"), &path);
+            }
+            _ => return fail(format!("the task `{name}` is not a map"), &path),
+        };
+        let field = |name: &str| body.get(name).cloned().unwrap_or_default();
+        let (action, input) = action_and_input(field("action"), field("input"));
+        Ok(Task {
+            name: name.clone(),
+            action,
+            input,
+            with: read_with(field("with"), name)?,
+            join: field("join"),
+            delay: field("delay"),
+            retry: body.get("retry").and_then(Value::as_map).map(|retry| {
+                let field = |name: &str| retry.get(name).cloned().unwrap_or_default();
+                Retry { when: field("when"), count: field("count"), delay: field("delay") }
+            }),
+            next: read_next(field("next"), name)?,
+        })
+    }
+}
+
+/// Inline parameters replace the block; the action is then what stands before the first blank.
+fn action_and_input(action: Value, input: Value) -> (Value, Value) {
+    let Some(text) = action.as_str() else {
+        return (action, input);
+    };
+    let pairs = inline::pairs(text);
+    if pairs.is_empty() {
+        return (action, input);
+    }
+    let name = text.split(' ').next().unwrap_or_default();
+    (Value::from(name), Value::from_pairs(pairs))
+}
+
+fn read_with(with: Value, task: &Str) -> Result<Option<With>, LoadError> {
+    Ok(Some(match with {
+        Value::Null => return Ok(None),
+        Value::Str(_) => With { items: with, concurrency: Value::Null },
+        Value::Map(with) => With {
+            items: with.get("items").cloned().unwrap_or_default(),
+            concurrency: with.get("concurrency").cloned().unwrap_or_default(),
+        },
+        _ => {
+            let path = [key("tasks"), Step::Key(task.clone()), key("with")];
+            return fail("`with` is neither an expression nor a map", &path);
+        }
+    }))
+}
+
+fn read_next(next: Value, task: &Str) -> Result<Vec<Transition>, LoadError> {
+    let mut path = vec![key("tasks"), Step::Key(task.clone()), key("next")];
+    let entries = match next {
+        Value::Null => return Ok(Vec::new()),
+        Value::List(entries) => entries,
+        _ => return fail("The spec is not type of list.", &path),
+    };
+    let mut transitions = Vec::with_capacity(entries.len());
+    for (i, entry) in entries.iter().enumerate() {
+        path.truncate(3);
+        path.push(Step::Index(i));
+        let entry = match entry {
+            Value::Map(entry) if !entry.is_empty() => entry,
+            Value::Map(_) | Value::Null => return fail("The spec cannot be type of None.", &path),
+            _ => return fail("The spec is not type of json or yaml.", &path),
+        };
+        let field = |name: &str| entry.get(name).cloned().unwrap_or_default();
+        let publish = match field("publish") {
+            Value::List(items) if items.iter().any(is_odd) => return fail(ODD_KEY, &path),
+            publish => named_values(&publish),
+        };
+        transitions.push(Transition {
+            when: field("when"),
+            publish,
+            targets: targets(&field("do")),
+            targets_written: field("do"),
+        });
+    }
+    Ok(transitions)
+}
+
+/// `publish`, `vars`, `output`: a list of maps with one key, or inline pairs.
+pub fn named_values(written: &Value) -> Vec<(Str, Value)> {
+    match written {
+        Value::Str(text) => inline::pairs(text),
+        Value::List(entries) => entries
+            .iter()
+            .filter_map(Value::as_map)
+            .flat_map(|entry| entry.iter().map(|(k, v)| (k.clone(), v.clone())))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn targets(written: &Value) -> Vec<Str> {
+    let names: Vec<Str> = match written {
+        Value::Str(text) => text.split(',').map(|name| name.trim().into()).collect(),
+        Value::List(names) => names
+            .iter()
+            .filter_map(|name| match name {
+                Value::Str(name) => Some(name.clone()),
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
+    let names: Vec<Str> = names.into_iter().filter(|name| !name.is_empty()).collect();
+    if names.is_empty() { vec!["continue".into()] } else { names }
+}
+
+/// Notes the direct values of `input`, `vars`, `output` and `publish` that YAML reads as dates.
+fn find_dates(root: &Node, dates: &mut HashSet<String>) {
+    for section in ["input", "vars", "output"] {
+        if let Some(list) = root.get(section) {
+            dates_of_list(list, section, dates);
+        }
+    }
+    for (name, body) in root.get("tasks").and_then(|t| t.as_map()).unwrap_or_default() {
+        let next = body.get("next").and_then(|next| next.as_seq());
+        for (i, entry) in next.unwrap_or_default().iter().enumerate() {
+            if let (Some(name), Some(list)) = (name.as_str(), entry.get("publish")) {
+                dates_of_list(list, &format!("tasks.{name}.next[{i}].publish"), dates);
+            }
+        }
+    }
+}
+
+fn dates_of_list(list: &Node, path: &str, dates: &mut HashSet<String>) {
+    for (i, entry) in list.as_seq().unwrap_or_default().iter().enumerate() {
+        for (name, value) in entry.as_map().unwrap_or_default() {
+            if let (Some(name), true) = (name.as_str(), is_date(value)) {
+                dates.insert(format!("{path}[{i}].{name}"));
+            }
+        }
+    }
+}
+
+fn is_date(node: &Node) -> bool {
+    let Kind::Scalar { value, text, style } = &node.kind else {
+        return false;
+    };
+    match value {
+        Value::Special(special) => matches!(**special, Special::DateTime { .. }),
+        Value::Str(_) => *style == Style::Plain && looks_like_date(text),
+        _ => false,
+    }
+}
+
+fn looks_like_date(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() == 10
+        && bytes.iter().enumerate().all(|(i, b)| match i {
+            4 | 7 => *b == b'-',
+            _ => b.is_ascii_digit(),
+        })
+}
