@@ -190,12 +190,13 @@ async fn command(mut pipe: ChildStdin, job: Job, mut stop: watch::Receiver<Stop>
 
 /// Reports what the supervisor says until it has no more to say; gives the result if it came this way.
 async fn follow(shared: &Shared, key: WorkKey, mut pipe: ChildStdout) -> io::Result<Option<Ended>> {
-    let mut bytes = Vec::with_capacity(16 << 10);
+    let mut bytes = Vec::new();
     let mut stdout = Live::default();
     let mut stderr = Live::default();
     let mut due: Option<Instant> = None;
     let mut stray = None;
     loop {
+        bytes.reserve(frame::USUAL);
         let read = tokio::select! {
             read = pipe.read_buf(&mut bytes) => Some(read?),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,

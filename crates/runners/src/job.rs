@@ -29,6 +29,8 @@ pub(crate) mod control {
 
 /// Tags of the frames from supervisor to worker: one byte, four bytes of length (little endian), the payload.
 pub(crate) mod frame {
+    /// A frame is rarely longer: what a pipe holds.
+    pub(crate) const USUAL: usize = 64 << 10;
     /// The action runs; payload: its process id as four bytes, little endian.
     pub(crate) const STARTED: u8 = b'S';
     /// Bytes of standard output.
@@ -144,11 +146,10 @@ pub(crate) fn boot_id() -> String {
 
 /// Names in a spool.
 pub(crate) mod file {
-    /// Boot id at the time of the claim; written by the worker.
-    pub(crate) const CLAIM: &str = "claim";
     /// Boot id and the supervisor's process id; written before the action is started.
     pub(crate) const SPAWNED: &str = "spawned";
-    /// Held (`flock`) as long as a supervisor lives; its complaints land in it.
+    /// Held (`flock`) as long as a supervisor lives. Its first line, written by the worker before the claim, is the boot
+    /// id; the supervisor's complaints follow.
     pub(crate) const LOCK: &str = "supervisor.log";
     /// [`super::Ended`].
     pub(crate) const RESULT: &str = "result.json";

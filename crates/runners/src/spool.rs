@@ -11,7 +11,7 @@ use crate::supervise::descendants;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -40,9 +40,9 @@ impl Spool {
             }
             builder.recursive(true).create(&path)?;
         }
-        let lock = File::create(path.join(file::LOCK))?;
+        let mut lock = File::create(path.join(file::LOCK))?;
         lock.try_lock()?;
-        fs::write(path.join(file::CLAIM), boot_id())?;
+        writeln!(lock, "{}", boot_id())?;
         Ok((Spool { id, path }, lock))
     }
 
@@ -79,11 +79,18 @@ impl Spool {
         }
     }
 
-    /// What the supervisor complained about, at most 2 KiB of it.
-    pub(crate) fn complaints(&self) -> String {
+    /// Boot id at the time of the claim, and what the supervisor complained about, at most 2 KiB of it.
+    fn log(&self) -> (String, String) {
         let mut text = Vec::new();
         let _ = File::open(self.path.join(file::LOCK)).and_then(|log| log.take(2048).read_to_end(&mut text));
-        String::from_utf8_lossy(&text).trim().to_owned()
+        let text = String::from_utf8_lossy(&text);
+        let (boot, complaints) = text.split_once('\n').unwrap_or_default();
+        (boot.to_owned(), complaints.trim().to_owned())
+    }
+
+    /// What the supervisor complained about, at most 2 KiB of it.
+    pub(crate) fn complaints(&self) -> String {
+        self.log().1
     }
 
     /// Boot id and supervisor of the marker.
@@ -100,8 +107,7 @@ impl Spool {
 
     /// What is certain about an attempt without a result; only to be asked with the lock in hand.
     pub(crate) fn verdict(&self) -> Verdict {
-        let claim = fs::read_to_string(self.path.join(file::CLAIM)).ok();
-        verdict(self.marker().as_ref().map(|(boot, _)| boot.as_str()), claim.as_deref(), &boot_id())
+        verdict(self.is_marked(), &self.log().0, &boot_id())
     }
 
     /// The supervisor, if it still lives (its pid may belong to somebody else by now).
@@ -112,7 +118,8 @@ impl Spool {
     }
 
     /// Kills every process of this attempt that its supervisor can no longer see, found by the tag in their
-    /// environment. Answers whether none is left.
+    /// environment. Answers whether none is left. What sudo gave to another user is out of reach here; a control group
+    /// gets that too.
     pub(crate) fn hunt(&self, patience: Duration) -> bool {
         let tag = format!("{TAG}={}", self.id);
         let started = Instant::now();
@@ -174,11 +181,8 @@ pub(crate) enum Verdict {
 
 /// An absent marker proves something only within the boot in which the claim was made: a reboot may have lost it with
 /// the page cache. A kernel without boot ids proves nothing.
-fn verdict(marker: Option<&str>, claim: Option<&str>, now: &str) -> Verdict {
-    match (marker, claim) {
-        (None, Some(claim)) if claim == now && !now.is_empty() => Verdict::NeverStarted,
-        _ => Verdict::Unknown,
-    }
+fn verdict(is_marked: bool, claimed: &str, now: &str) -> Verdict {
+    if !is_marked && claimed == now && !now.is_empty() { Verdict::NeverStarted } else { Verdict::Unknown }
 }
 
 #[cfg(test)]
@@ -188,14 +192,14 @@ mod tests {
     #[test]
     fn c1_only_an_absent_marker_within_one_boot_is_proof() {
         for (marker, claim, expected) in [
-            (None, Some("boot"), Verdict::NeverStarted),
-            (None, Some("other"), Verdict::Unknown),
-            (None, None, Verdict::Unknown),
-            (Some("boot"), Some("boot"), Verdict::Unknown),
+            (false, "boot", Verdict::NeverStarted),
+            (false, "other", Verdict::Unknown),
+            (false, "", Verdict::Unknown),
+            (true, "boot", Verdict::Unknown),
         ] {
             assert_eq!(verdict(marker, claim, "boot"), expected, "{marker:?} {claim:?}");
         }
-        assert_eq!(verdict(None, Some(""), ""), Verdict::Unknown);
+        assert_eq!(verdict(false, "", ""), Verdict::Unknown);
     }
 
     #[test]

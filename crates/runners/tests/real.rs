@@ -472,13 +472,13 @@ async fn k06_claimed_and_never_spawned_may_be_dispatched_again() {
     let spool = house.root.path().join("spool/0123456789abcdef0123456789abcdef");
     fs::create_dir_all(&spool).unwrap();
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    fs::write(spool.join("claim"), boot.trim()).unwrap();
+    fs::write(spool.join("supervisor.log"), boot).unwrap();
     let key = command("x").key;
     let id = "0123456789abcdef0123456789abcdef";
     assert_eq!(house.workers.leftover(key, id).await, Leftover::NeverStarted);
     // Asked again, because recovery crashed as well.
     assert_eq!(house.workers.leftover(key, id).await, Leftover::NeverStarted);
-    fs::write(spool.join("claim"), "another boot").unwrap();
+    fs::write(spool.join("supervisor.log"), "another boot\n").unwrap();
     assert_eq!(house.workers.leftover(key, id).await, Leftover::Lost);
     assert_eq!(house.workers.leftover(key, "../../etc").await, Leftover::Lost);
 }
