@@ -8,6 +8,7 @@ use crate::job::{Ended, Job, MAX_JOB, control, file, frame};
 use crate::live::Live;
 use crate::spool::Spool;
 use crate::workers::Shared;
+use crate::worktree;
 use crate::{Setting, Streams, find, native};
 use squall_model::{ClaimAnswer, Outcome, Status, Stream, Value, WorkEvent, WorkItem, WorkKey};
 use std::fs::File;
@@ -77,12 +78,22 @@ async fn granted(
         Stop::Drain => return before_start(Status::Abandoned, "the server stopped before it started"),
     }
     item.env.extend(env);
-    let setting = Setting {
-        grace: shared.config.grace,
-        system_user: shared.config.system_user.as_deref(),
-        cgroup: shared.config.cgroup.as_deref(),
+    let worktree = match worktree::add(&mut item).await {
+        Ok(worktree) => worktree,
+        Err(text) => return Outcome::failed(text),
     };
-    let job = match find(&item.runner).and_then(|entry| (entry.plan)(&item, &setting)) {
+    let outcome = planned(shared, &item, spool, lock, stop).await;
+    if let Some(worktree) = worktree {
+        worktree.remove().await;
+    }
+    outcome
+}
+
+async fn planned(shared: &Shared, item: &WorkItem, spool: &Spool, lock: File, stop: watch::Receiver<Stop>) -> Outcome {
+    let config = &shared.config;
+    let setting =
+        Setting { grace: config.grace, system_user: config.system_user.as_deref(), cgroup: config.cgroup.as_deref() };
+    let job = match find(&item.runner).and_then(|entry| (entry.plan)(item, &setting)) {
         Ok(job) => job,
         Err(text) => return Outcome::failed(text),
     };

@@ -25,6 +25,7 @@ mod spool;
 pub mod supervise;
 mod sys;
 mod workers;
+mod worktree;
 
 pub use job::{Captured, Ended, Finish, Job, Why};
 pub use workers::{Config, Workers};

@@ -387,6 +387,44 @@ async fn scripts_get_their_arguments() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn scripts_run_in_the_version_that_was_asked_for() {
+    let house = house();
+    let pack = house.root.path().join("pack");
+    fs::create_dir_all(pack.join("actions")).unwrap();
+    let git = |args: &str| {
+        let args: Vec<&str> = args.split(' ').collect();
+        let output = Command::new("git").arg("-C").arg(&pack).args(args).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    git("init -q");
+    for version in ["one", "two"] {
+        fs::write(pack.join("actions/say.sh"), format!("echo {version} $PWD; echo $0\n")).unwrap();
+        git("add -A");
+        git(&format!("-c user.name=x -c user.email=x@localhost commit -q -m {version}"));
+        git(&format!("tag {version}"));
+    }
+    let script = |version: &str| {
+        let mut item = item("local-shell-script", "{}");
+        item.pack_dir = pack.to_str().unwrap().into();
+        item.entry_point = "say.sh".into();
+        item.runner_params.insert("content_version".into(), Value::from(version));
+        house.run(item)
+    };
+    let outcome = script("one");
+    let text = outcome.result.get("stdout").and_then(Value::as_str).unwrap().to_owned();
+    assert!(text.starts_with("one "), "{text}");
+    let path = text.lines().last().unwrap().to_owned();
+    assert!(path.contains("/st2-git-worktree-") && !Path::new(&path).exists(), "{path}");
+    for (version, expected) in
+        [("three", "invalid reference: three"), ("-f", "`-f` is no revision; check content_version")]
+    {
+        let text = show(&script(version));
+        assert!(text.contains("Failed to create git worktree for pack \\\"lab\\\": "), "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn o01_output_without_end_is_bounded() {
     let house = house();
     let key = house.start(command("head -c 30000000 /dev/zero | tr '\\0' 'x'; echo END"));

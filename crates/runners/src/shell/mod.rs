@@ -38,14 +38,6 @@ pub(crate) fn plan_script(item: &WorkItem, setting: &Setting) -> Result<Job, Str
     if item.entry_point.is_empty() {
         return Err("Missing entry_point action metadata attribute".into());
     }
-    if let Some(version) = parameter(item, "content_version") {
-        let pack = &item.action.pack;
-        let version = python_text::text(version);
-        return Err(format!(
-            "Failed to create git worktree for pack \"{pack}\": content_version `{version}` is not supported yet; \
-             leave it out to run the installed version"
-        ));
-    }
     let script = script_path(item);
     make_executable(&script);
     let path = script.to_str().ok_or_else(|| format!("the path {} is not UTF-8", script.display()))?;
