@@ -19,6 +19,7 @@ pub(crate) const PACK_REF: &str = "SQ1103";
 pub(crate) const PACK_TWICE: &str = "SQ1104";
 pub(crate) const CONFIG_SCHEMA: &str = "SQ1105";
 pub(crate) const CONFIG: &str = "SQ1106";
+pub(crate) const OVERRIDES: &str = "SQ1107";
 pub(crate) const PARAMETER_SCHEMA: &str = "SQ1202";
 pub(crate) const UNKNOWN_RUNNER: &str = "SQ1203";
 pub(crate) const RUNNER_PARAMETER: &str = "SQ1204";
@@ -57,6 +58,7 @@ pub const CODES: &[(&str, &str)] = &[
     (PACK_TWICE, "a pack is found twice"),
     (CONFIG_SCHEMA, "a configuration schema has something that it should not have"),
     (CONFIG, "a configuration does not fit its schema"),
+    (OVERRIDES, "an override says more than `enabled`"),
     (PARAMETER_SCHEMA, "a parameter's schema is wrong"),
     (UNKNOWN_RUNNER, "a runner type does not exist"),
     (RUNNER_PARAMETER, "a parameter of the runner is changed in a way that it cannot be"),

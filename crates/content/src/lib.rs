@@ -20,6 +20,7 @@ mod files;
 mod install;
 mod load;
 mod nearest;
+mod overrides;
 mod pack;
 mod policy;
 mod reading;

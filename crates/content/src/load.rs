@@ -12,7 +12,7 @@ use crate::nearest::nearest;
 use crate::pack::{self, is_reference};
 use crate::reading::File;
 use crate::registry::Contents;
-use crate::{BUILTIN, Pack, Registry, action, alias, codes, config, policy, rule, sensor};
+use crate::{BUILTIN, Pack, Registry, action, alias, codes, config, overrides, policy, rule, sensor};
 use sha2::Digest as _;
 use squall_model::{ActionRef, PackName, Str, Value};
 use squall_yaml::{Diagnostic, Span};
@@ -33,11 +33,20 @@ pub struct Sources {
     pub single: Vec<PathBuf>,
     /// Directory of configurations, `<pack>.yaml` each.
     pub configs: Option<PathBuf>,
+    /// Directory of overrides, `_global.yaml` and `<pack>.yaml`.
+    pub overrides: Option<PathBuf>,
 }
 
 impl Default for Sources {
     fn default() -> Sources {
-        Sources { builtin: true, builtin_dir: None, packs: Vec::new(), single: Vec::new(), configs: None }
+        Sources {
+            builtin: true,
+            builtin_dir: None,
+            packs: Vec::new(),
+            single: Vec::new(),
+            configs: None,
+            overrides: None,
+        }
     }
 }
 
@@ -66,6 +75,7 @@ pub fn load(sources: &Sources) -> Loaded {
         loading.base(base);
     }
     loading.configs(sources.configs.as_deref());
+    loading.overrides(sources.overrides.as_deref());
     loading.finish()
 }
 
@@ -347,6 +357,30 @@ impl Loading {
         }
     }
 
+    /// Switches content on and off: what holds for all packs first, then what holds for one.
+    fn overrides(&mut self, dir: Option<&Path>) {
+        let Some(dir) = dir.filter(|dir| dir.is_dir()) else { return };
+        let global = overrides::read(dir, "_global", &mut self.noted);
+        let by_pack: HashMap<PackName, overrides::Overrides> = self
+            .contents
+            .packs
+            .keys()
+            .map(|pack| (pack.clone(), overrides::read(dir, pack, &mut self.noted)))
+            .collect();
+        let decide = |kind: &'static str, reference: &ActionRef| {
+            let own = by_pack.get(&reference.pack).and_then(|file| file.enabled(kind, &reference.name));
+            own.or_else(|| global.default_of(kind))
+        };
+        let contents = &mut self.contents;
+        let changed = [
+            switch(&mut contents.sensors, |sensor| &mut sensor.enabled, |reference| decide("sensors", reference)),
+            switch(&mut contents.actions, |action| &mut action.enabled, |reference| decide("actions", reference)),
+            switch(&mut contents.rules, |rule| &mut rule.enabled, |reference| decide("rules", reference)),
+            switch(&mut contents.aliases, |alias| &mut alias.enabled, |reference| decide("aliases", reference)),
+        ];
+        self.hash.update(changed.join("\n\n").as_bytes());
+    }
+
     fn finish(mut self) -> Loaded {
         self.check_aliases();
         self.check_rules();
@@ -465,6 +499,22 @@ impl Loading {
         let text = self.texts.get(file).map_or("", |text| text);
         Diagnostic::warning(code, message).at(text, span, label).in_file(file)
     }
+}
+
+/// Sets the flag of everything that there is a decision about; answers what was decided, line by line.
+fn switch<T: Clone>(
+    things: &mut BTreeMap<ActionRef, Arc<T>>,
+    flag: impl Fn(&mut T) -> &mut bool,
+    decide: impl Fn(&ActionRef) -> Option<bool>,
+) -> String {
+    let mut changed = Vec::new();
+    for (reference, thing) in things {
+        if let Some(enabled) = decide(reference) {
+            *flag(Arc::make_mut(thing)) = enabled;
+            changed.push(format!("{reference} {enabled}"));
+        }
+    }
+    changed.join("\n")
 }
 
 /// Warns when a file defines what another one of the pack has defined; the later one counts, as in StackStorm.

@@ -542,6 +542,33 @@ fn configurations_are_checked_against_their_schema() {
 }
 
 #[test]
+fn overrides_switch_content_off_and_on() {
+    let dir = packs(&[
+        ("packs/ops/pack.yaml", MANIFEST),
+        ("packs/ops/actions/a.yaml", "name: a\nrunner_type: noop\n"),
+        ("packs/ops/actions/b.yaml", "name: b\nrunner_type: noop\n"),
+        ("packs/ops/aliases/a.yaml", &format!("name: x\n{ALIAS}x\n")),
+        ("overrides/_global.yaml", "aliases: {defaults: {enabled: false}}\n"),
+        (
+            "overrides/ops.yaml",
+            "actions:\n  defaults: {enabled: false}\n  exceptions: {b: {enabled: true, runner: x}}\nrule: {}\n",
+        ),
+    ]);
+    let sources = Sources {
+        packs: vec![dir.path().join("packs")],
+        overrides: Some(dir.path().join("overrides")),
+        ..Sources::default()
+    };
+    let Loaded { registry, diagnostics } = load(&sources);
+    let enabled = |reference: &str| registry.action(&reference.parse().unwrap()).unwrap().enabled;
+    assert_eq!((enabled("ops.a"), enabled("ops.b"), enabled("core.noop")), (false, true, true));
+    assert!(registry.aliases.values().all(|alias| !alias.enabled));
+    let said: Vec<String> = diagnostics.iter().map(|d| format!("{} {} {}", d.code, d.line(), d.message)).collect();
+    assert_eq!(said, ["SQ1107 3 `runner` cannot be overridden", "SQ1107 4 `rule` cannot be overridden"]);
+    assert_ne!(registry.version, load(&Sources { overrides: None, ..sources }).registry.version);
+}
+
+#[test]
 fn names_of_packs() {
     let dir = packs(&[
         ("st2-clone/pack.yaml", "name: X\nref: ops\nversion: 2\n"),
