@@ -6,6 +6,7 @@
 use crate::action::confirm;
 use crate::codes;
 use crate::reading::{Fields, File, Source};
+use crate::schema::is_word;
 use squall_expr::alias::{Format, representations};
 use squall_model::{ActionRef, Str, Value};
 use squall_yaml::{Node, Span};
@@ -175,8 +176,25 @@ fn formats(file: &File<'_>, entries: &[Node]) -> Vec<(Str, Span)> {
     matched
 }
 
+/// The names of the placeholders of a format, in order.
+pub(crate) fn placeholders(format: &str) -> Vec<&str> {
+    let inside = format.split("{{").skip(1).filter_map(|rest| rest.split_once("}}").map(|(inside, _)| inside));
+    inside.map(|text| text.split('=').next().unwrap_or_default().trim()).filter(|name| is_word(name)).collect()
+}
+
 /// Where a representation stands inside its entry.
 fn place_of(entry: &Node, text: &str) -> Span {
     let inside = entry.get("representation").and_then(|node| node.as_seq()).unwrap_or_default();
     inside.iter().find(|node| node.as_str() == Some(text)).map_or(entry.span, |node| node.span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::placeholders;
+
+    #[test]
+    fn placeholders_by_name() {
+        assert_eq!(placeholders("a {{ b }} {{c=1}} {{ d = x y }}{{"), ["b", "c", "d"]);
+        assert_eq!(placeholders("plain (?P<x>.+)"), Vec::<&str>::new());
+    }
 }

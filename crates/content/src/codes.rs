@@ -34,6 +34,7 @@ pub(crate) const UNKNOWN_ACTION: &str = "SQ1303";
 pub(crate) const FORMAT: &str = "SQ1304";
 pub(crate) const CONFIRM_KEY: &str = "SQ1305";
 pub(crate) const CONFIRM_BYPASS: &str = "SQ1306";
+pub(crate) const PLACEHOLDER: &str = "SQ1307";
 pub(crate) const CRITERIA: &str = "SQ1401";
 pub(crate) const UNKNOWN_TRIGGER: &str = "SQ1402";
 pub(crate) const POLICY_TYPE: &str = "SQ1501";
@@ -73,6 +74,7 @@ pub const CODES: &[(&str, &str)] = &[
     (FORMAT, "an alias format cannot be matched"),
     (CONFIRM_KEY, "a key that StackStorm refuses"),
     (CONFIRM_BYPASS, "a confirmation that other ways to the action go around"),
+    (PLACEHOLDER, "an alias gives a parameter that its action does not take"),
     (CRITERIA, "a rule's criteria are wrong"),
     (UNKNOWN_TRIGGER, "a trigger type does not exist"),
     (POLICY_TYPE, "a policy type does not exist"),

@@ -407,6 +407,7 @@ impl Loading {
                 ));
                 continue;
             };
+            noted.extend(self.misplaced(alias, &action));
             let confirms = alias.confirm.as_ref().is_some_and(Value::is_truthy);
             let guarded = action.confirm.is_some()
                 || action.tag("squall.confirm").is_some()
@@ -424,6 +425,37 @@ impl Loading {
             }
         }
         self.noted.extend(noted);
+    }
+
+    /// Placeholders that the action does not take: whoever types the command would be refused.
+    fn misplaced(&self, alias: &crate::Alias, action: &crate::Action) -> Vec<Diagnostic> {
+        let parameters = action.merged_parameters();
+        if parameters.is_empty() {
+            // StackStorm validates nothing then.
+            return Vec::new();
+        }
+        let mut noted = Vec::new();
+        for (text, span) in &alias.matched {
+            for name in alias::placeholders(text) {
+                let label = match parameters.get(name) {
+                    None => "not a parameter",
+                    Some(schema) if schema.get("immutable").is_some_and(Value::is_truthy) => {
+                        "cannot be given, it is immutable"
+                    }
+                    Some(_) => continue,
+                };
+                let message = format!(
+                    "the placeholder `{name}` of `{}` is nothing that `{}` takes",
+                    alias.reference, action.reference
+                );
+                let mut mark = self.mark(codes::PLACEHOLDER, message, &alias.source.file, *span, label);
+                mark.help = nearest(name, parameters.keys().map(|known| &**known))
+                    .filter(|close| *close != name)
+                    .map(|close| format!("did you mean `{close}`?"));
+                noted.push(mark);
+            }
+        }
+        noted
     }
 
     /// A rule without its trigger type never fires, and StackStorm does not register it.

@@ -1,6 +1,6 @@
 //! Installing from repositories and directories made on the spot; nothing leaves this machine.
 
-use squall_content::{Install, InstallError, Installed, Limits, install, uninstall};
+use squall_content::{Install, InstallError, Installed, Limits, Origin, install, uninstall};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -211,6 +211,23 @@ fn from_a_plain_directory_and_again() {
     assert_eq!(said.code, "SQ1203");
     assert_eq!(said.file.as_deref(), Some(world.packs().join("ops/actions/b.yaml").to_str().unwrap()));
     assert_eq!(world.listing(), ["ops"]);
+}
+
+#[test]
+fn a_changed_file_is_noticed() {
+    let world = World::new();
+    world.pack("src", "ops", "1.0.0");
+    world.write("src/config.yaml", "---\n");
+    world.install(&[&world.url("src")]).unwrap();
+    let dir = world.packs().join("ops");
+    let origin = Origin::of(&dir).unwrap();
+    assert_eq!((origin.url.as_str(), origin.installed_by.as_str()), (world.url("src").as_str(), "tester"));
+    assert!(!origin.has_drifted(&dir).unwrap());
+    world.write("packs/ops/config.yaml", "key: mine\n");
+    world.write("packs/ops/actions/__pycache__/a.pyc", "compiled");
+    assert!(!origin.has_drifted(&dir).unwrap());
+    world.write("packs/ops/actions/a.yaml", "name: a\nrunner_type: noop\nenabled: false\n");
+    assert!(origin.has_drifted(&dir).unwrap());
 }
 
 #[test]

@@ -416,6 +416,41 @@ no errors, 2 warnings
 }
 
 #[test]
+fn placeholders_are_parameters_of_the_action() {
+    let dir = packs(&[
+        ("ops/pack.yaml", MANIFEST),
+        (
+            "ops/actions/a.yaml",
+            "name: a\nrunner_type: noop\nparameters: {host: {type: string}, fixed: {default: 1, immutable: true}}\n",
+        ),
+        (
+            "ops/aliases/a.yaml",
+            "name: a\naction_ref: ops.a\nformats:\n  - fix {{ hots }}\n  - set {{ fixed=2 }} {{ host }}\n",
+        ),
+    ]);
+    assert_eq!(
+        said(dir.path()),
+        "warning[SQ1307]: the placeholder `hots` of `ops.a` is nothing that `ops.a` takes
+   ╭─[ops/aliases/a.yaml:4:5]
+ 4 │   - fix {{ hots }}
+   ·     ───────┬──────
+   ·            ╰── not a parameter
+   ╰─
+  help: did you mean `host`?
+
+warning[SQ1307]: the placeholder `fixed` of `ops.a` is nothing that `ops.a` takes
+   ╭─[ops/aliases/a.yaml:5:5]
+ 5 │   - set {{ fixed=2 }} {{ host }}
+   ·     ──────────────┬─────────────
+   ·                   ╰── cannot be given, it is immutable
+   ╰─
+
+no errors, 2 warnings
+"
+    );
+}
+
+#[test]
 fn a_name_that_yaml_takes_for_something_else() {
     check_action(
         "name: off\nrunner_type: noop\n",

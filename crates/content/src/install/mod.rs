@@ -96,6 +96,10 @@ pub struct InstalledPack {
     pub origin: Origin,
     /// Whether another version of it was there.
     pub replaced: bool,
+    /// Packs that it needs: `name`, `name=version` or `<git url>=<ref>`.
+    pub dependencies: Vec<String>,
+    /// Whether it needs a Python environment.
+    pub needs_python: bool,
     /// What its files have to be said about, from a trial load.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -309,6 +313,7 @@ fn finish(
     dir_name: Option<&str>,
 ) -> Result<InstalledPack, InstallError> {
     let sha256 = tree::check(tree, request.limits)?;
+    tree::drop_special_bits(tree)?;
     let (name, manifest) = manifest(wanted, tree, dir_name)?;
     if RESERVED.contains(&&*name) || &*name == "default" {
         return Err(InstallError::Reserved(name.to_string()));
@@ -325,11 +330,20 @@ fn finish(
         installed_at: request.installed_at.clone(),
     };
     let trial = check_pack(&staged);
-    let version = trial.registry.pack(&name).map_or_else(String::new, |pack| pack.version.to_string());
+    let about = trial.registry.pack(&name).cloned();
     let target = packs_dir.join(&*name);
     let replaced = place::put(&staged, &target, &name, &origin, request.replace_origin, stage)?;
     let diagnostics = trial.diagnostics.into_iter().map(|d| elsewhere(d, &staged, &target)).collect();
-    Ok(InstalledPack { name, version, path: target, origin, replaced, diagnostics })
+    Ok(InstalledPack {
+        name,
+        version: about.as_ref().map_or_else(String::new, |pack| pack.version.to_string()),
+        path: target,
+        origin,
+        replaced,
+        dependencies: about.iter().flat_map(|pack| &pack.dependencies).map(ToString::to_string).collect(),
+        needs_python: about.is_some_and(|pack| pack.needs_python),
+        diagnostics,
+    })
 }
 
 /// A diagnostic of the trial load names the file where it lies in the end.

@@ -1,13 +1,13 @@
 //! Putting a pack in its place: staging, the record of its origin, and the one rename that counts.
 
-use super::InstallError;
+use super::{InstallError, Limits, tree};
 use squall_model::{Value, from_json, to_json};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// The file inside a pack that says where it came from.
-const RECORD: &str = ".squall-origin.json";
+pub(super) const RECORD: &str = ".squall-origin.json";
 
 /// How staging directories begin; the loader skips hidden ones.
 const STAGING: &str = ".staging-";
@@ -30,6 +30,19 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The record of an installed pack, if it has one.
+    pub fn of(pack_dir: &Path) -> Option<Origin> {
+        let text = crate::files::read_regular(&pack_dir.join(RECORD)).ok()?;
+        Origin::from_value(&from_json(&text, false).ok()?)
+    }
+
+    /// Whether the files of the pack are no longer those that were installed.
+    ///
+    /// Its configuration and what Python compiles on the way do not count.
+    pub fn has_drifted(&self, pack_dir: &Path) -> Result<bool, InstallError> {
+        Ok(tree::check(pack_dir, Limits::default())? != self.sha256)
+    }
+
     fn to_value(&self) -> Value {
         Value::from_pairs([
             ("version", Value::Int(1)),
@@ -53,12 +66,6 @@ impl Origin {
             installed_at: text("installed_at").unwrap_or_default(),
         })
     }
-}
-
-/// The record of an installed pack, if it has one.
-pub(super) fn origin(pack: &Path) -> Option<Origin> {
-    let text = crate::files::read_regular(&pack.join(RECORD)).ok()?;
-    Origin::from_value(&from_json(&text, false).ok()?)
 }
 
 /// A directory beside the packs that is gone when it is dropped.
@@ -131,7 +138,7 @@ pub(super) fn put(
     let _lock = Lock::take(name, packs_dir)?;
     let replaced = fs::symlink_metadata(target).is_ok();
     if replaced && !replace_origin {
-        let there = origin(target).map_or_else(|| "by hand".to_owned(), |origin| origin.url);
+        let there = Origin::of(target).map_or_else(|| "by hand".to_owned(), |origin| origin.url);
         if there != record.url {
             return Err(InstallError::OtherOrigin { name: name.to_owned(), there });
         }

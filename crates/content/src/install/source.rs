@@ -3,7 +3,7 @@
 //! Pure but for looking whether a directory exists. A place that leaves this file is safe to hand to `git`:
 //! its scheme is allowed, and nothing in it can be taken for an option.
 
-use super::{Install, InstallError, place};
+use super::{Install, InstallError, Origin};
 use std::path::{Path, PathBuf};
 
 /// Where to fetch from.
@@ -80,7 +80,7 @@ fn today(request: &Install, pack: &str, packs_dir: &Path) -> Result<Wanted, Inst
                 entry.repo_url.clone()
             }
             // Without an index entry, a pack that is installed comes from where it came from.
-            None => place::origin(&packs_dir.join(what))
+            None => Origin::of(&packs_dir.join(what))
                 .filter(|_| is_pack_dir_name(what))
                 .map(|origin| origin.url)
                 .ok_or_else(|| InstallError::NotInIndex(what.to_owned()))?,

@@ -2,6 +2,7 @@
 //!
 //! Symbolic links stay inside or the pack is refused; nothing but files, directories and links may be there.
 
+use super::place::RECORD;
 use super::{InstallError, Limits};
 use sha2::Digest as _;
 use std::collections::HashSet;
@@ -9,10 +10,11 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
-/// Bytes of the set-user-id, set-group-id and sticky bits.
+/// The set-user-id, set-group-id and sticky bits.
 const SPECIAL_BITS: u32 = 0o7000;
 
-/// Checks the tree below `root` and gives the SHA-256 of its names and contents, `.git` left out.
+/// Checks the tree below `root` and gives the SHA-256 of its names and contents; `.git` and what
+/// changes in the life of a pack are left out.
 pub(super) fn check(root: &Path, limits: Limits) -> Result<String, InstallError> {
     let refused = |path: &Path, why: &str| InstallError::Tree(format!("`{}` {why}", path.display()));
     let mut folded = HashSet::new();
@@ -52,6 +54,9 @@ pub(super) fn check(root: &Path, limits: Limits) -> Result<String, InstallError>
                 true => link(root, &path)?.into_bytes(),
                 false => file(&full, &path, &about)?,
             };
+            if is_uncounted(&path) {
+                continue;
+            }
             hash.update((text.len() as u64).to_be_bytes());
             hash.update(text.as_bytes());
             hash.update((content.len() as u64).to_be_bytes());
@@ -59,6 +64,13 @@ pub(super) fn check(root: &Path, limits: Limits) -> Result<String, InstallError>
         }
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What changes in the life of a pack: our record, its configuration of 2016, what Python compiles.
+fn is_uncounted(path: &Path) -> bool {
+    path == Path::new(RECORD)
+        || path == Path::new("config.yaml")
+        || path.components().any(|part| part.as_os_str() == "__pycache__")
 }
 
 /// A link's target, if it stays inside.
@@ -91,7 +103,7 @@ fn link(root: &Path, path: &Path) -> Result<String, InstallError> {
     Ok(target.to_string_lossy().into_owned())
 }
 
-/// A file's content; special bits are taken off.
+/// A file's content.
 fn file(full: &Path, path: &Path, about: &Metadata) -> Result<Vec<u8>, InstallError> {
     if !about.is_file() {
         return Err(InstallError::Tree(format!("`{}` is neither a file nor a directory nor a link", path.display())));
@@ -99,12 +111,25 @@ fn file(full: &Path, path: &Path, about: &Metadata) -> Result<Vec<u8>, InstallEr
     if about.nlink() > 1 {
         return Err(InstallError::Tree(format!("`{}` is a hard link", path.display())));
     }
-    let mode = about.permissions().mode();
-    if mode & SPECIAL_BITS != 0 {
-        fs::set_permissions(full, fs::Permissions::from_mode(mode & !SPECIAL_BITS))
-            .map_err(InstallError::files("change", full))?;
-    }
     fs::read(full).map_err(InstallError::files("read", full))
+}
+
+/// Takes the special bits off every file and directory of a tree that was checked.
+pub(super) fn drop_special_bits(root: &Path) -> Result<(), InstallError> {
+    let mut pending = vec![root.to_owned()];
+    while let Some(path) = pending.pop() {
+        let about = fs::symlink_metadata(&path).map_err(InstallError::files("look at", &path))?;
+        let mode = about.permissions().mode();
+        if !about.is_symlink() && mode & SPECIAL_BITS != 0 {
+            let plain = fs::Permissions::from_mode(mode & !SPECIAL_BITS);
+            fs::set_permissions(&path, plain).map_err(InstallError::files("change", &path))?;
+        }
+        if about.is_dir() {
+            let entries = fs::read_dir(&path).map_err(InstallError::files("read", &path))?;
+            pending.extend(entries.flatten().map(|entry| entry.path()));
+        }
+    }
+    Ok(())
 }
 
 /// Copies a plain directory. Links are copied as links; what is neither file, directory nor link is refused.
