@@ -119,7 +119,7 @@ pub struct Captured {
 /// The end of an attempt, as its supervisor saw it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ended {
-    /// [`VERSION`] of the writer.
+    /// The writer's version of this format.
     pub version: u32,
     /// Why.
     pub why: Why,

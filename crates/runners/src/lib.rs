@@ -12,6 +12,9 @@
 //! (`squall __run SPOOL`, [`supervise::main`]). Whatever happens to the server, the supervisor stops the action, leaves
 //! the true result in the spool and goes last; [`Workers`] takes it in at the next start.
 //!
+//! **The program's `main()` has to look for `__run` first** and hand over to [`supervise::main`] before it sets up
+//! anything (arguments, logging, runtime), because [`Workers`] start this very program as the supervisor.
+//!
 //! To add a runner: a file with a `plan` and a `conclude`, and one line in [`ALL`].
 #![warn(missing_docs)]
 

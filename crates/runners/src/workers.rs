@@ -21,12 +21,15 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
+/// More grace than this is a typing error, and sums of times stay in bounds.
+const LONGEST_GRACE: Duration = Duration::from_secs(24 * 3600);
+
 /// How the workers of a machine are set up.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where spools are made; on the volume of the database. Made when it is missing.
     pub spool_root: PathBuf,
-    /// The program that calls [`crate::supervise::main`].
+    /// The program that calls [`crate::supervise::main`] before anything else when its first argument says so.
     pub supervisor: PathBuf,
     /// Its arguments in front of the spool's path.
     pub supervisor_args: Vec<String>,
@@ -103,7 +106,8 @@ impl Drop for Admission {
 
 impl Workers {
     /// Starts the workers; to be called on a tokio runtime with I/O and time.
-    pub fn new(config: Config, sink: Arc<dyn WorkSink>) -> Arc<Workers> {
+    pub fn new(mut config: Config, sink: Arc<dyn WorkSink>) -> Arc<Workers> {
+        config.grace = config.grace.min(LONGEST_GRACE);
         let (queue, items) = mpsc::channel(config.queue.max(1));
         let shared = Arc::new(Shared {
             environment: environment::inherited(std::env::vars_os()),
