@@ -13,6 +13,7 @@ mod limits;
 
 pub mod alias;
 pub mod batch;
+pub mod functions;
 pub mod pattern;
 pub mod python;
 pub mod yaql;
