@@ -85,6 +85,18 @@ pub const CODES: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     #[test]
+    fn every_code_has_a_page() {
+        for (code, title) in super::CODES {
+            let path = format!("{}/../../docs/errors/{code}.md", env!("CARGO_MANIFEST_DIR"));
+            let page = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                page.starts_with(&format!("# {code}: {title}\n")),
+                "docs/errors/{code}.md is missing or has another title"
+            );
+        }
+    }
+
+    #[test]
     fn codes_are_unique_and_in_order() {
         assert!(super::CODES.windows(2).all(|pair| pair[0].0 < pair[1].0));
     }
