@@ -29,6 +29,7 @@ mod rule;
 mod runner_type;
 mod schema;
 mod sensor;
+mod workflow;
 
 pub use action::{Action, Tag};
 pub use alias::Alias;

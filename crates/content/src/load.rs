@@ -12,11 +12,11 @@ use crate::nearest::nearest;
 use crate::pack::{self, is_reference};
 use crate::reading::File;
 use crate::registry::Contents;
-use crate::{BUILTIN, Pack, Registry, action, alias, codes, config, overrides, policy, rule, sensor};
+use crate::{BUILTIN, Pack, Registry, action, alias, codes, config, overrides, policy, rule, sensor, workflow};
 use sha2::Digest as _;
 use squall_model::{ActionRef, PackName, Str, Value};
 use squall_yaml::{Diagnostic, Span};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -93,6 +93,8 @@ struct Loading {
     texts: HashMap<String, Str>,
     /// Configurations inside packs, as in 2016.
     legacy: BTreeMap<PackName, Value>,
+    /// Workflow files that were checked, with their language: several actions may share one.
+    checked: HashSet<(&'static str, String)>,
     /// Where each pack came from.
     origins: BTreeMap<PackName, String>,
 }
@@ -277,6 +279,10 @@ impl Loading {
                 any |= action.runner.name == "python-script";
                 if let Some(definition) = &action.definition {
                     self.hash.update(definition.sha.as_bytes());
+                    let name = (action.runner.name, definition.path.clone());
+                    if self.checked.insert(name) {
+                        self.noted.extend(workflow::problems(action.runner.name, definition));
+                    }
                 }
                 let span = file.root.get("name").map_or(file.root.span, |name| name.span);
                 twice(&file, &self.contents.actions, &action.reference, span, |a| &a.source.file);

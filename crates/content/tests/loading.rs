@@ -451,6 +451,31 @@ no errors, 2 warnings
 }
 
 #[test]
+fn a_workflow_with_a_mistake_keeps_its_action() {
+    let action = "name: a\nrunner_type: orquesta\nentry_point: w.yaml\n";
+    let dir = packs(&[
+        ("ops/pack.yaml", MANIFEST),
+        ("ops/actions/a.yaml", action),
+        ("ops/actions/b.yaml", &action.replace("name: a", "name: b").replace("w.yaml", "sub/v.yaml")),
+        ("ops/actions/w.yaml", "version: 1.0\ntasks:\n  a:\n    action: core.noop\n    next:\n      - do: gone\n"),
+        (
+            "ops/actions/sub/v.yaml",
+            "version: 1.0\ntasks:\n  a:\n    action: core.echo message={{ x }}\n    input: {{ x }}\n",
+        ),
+    ]);
+    let Loaded { registry, diagnostics } = loaded(dir.path());
+    assert!(registry.action(&"ops.a".parse().unwrap()).unwrap().definition.is_some());
+    let said: Vec<String> = diagnostics
+        .iter()
+        .map(|d| {
+            format!("{}:{}:{} {}", d.file.as_deref().unwrap().rsplit('/').next().unwrap(), d.line(), d.column(), d.code)
+        })
+        .collect();
+    assert!(said.contains(&"w.yaml:6:13 SQ2102".to_owned()), "{said:?}");
+    assert!(said.contains(&"v.yaml:5:13 SQ1001".to_owned()), "{said:?}");
+}
+
+#[test]
 fn a_name_that_yaml_takes_for_something_else() {
     check_action(
         "name: off\nrunner_type: noop\n",
