@@ -2,6 +2,7 @@
 
 use crate::{Language, chain, mistral, orquesta};
 use squall_model::ActionRef;
+use squall_yaml::Diagnostic;
 use std::sync::Arc;
 
 /// Where a definition comes from.
@@ -24,7 +25,22 @@ pub enum Definition {
     Orquesta(Arc<orquesta::Definition>),
 }
 
+/// Names that an Orquesta workflow may read besides its inputs.
+const ORQUESTA_GIVEN: [&str; 2] = ["st2", "parent"];
+
 impl Definition {
+    /// Reads a definition: all faults at once, in the order of the file.
+    pub fn load(language: Language, text: &str, options: &LoadOptions) -> Result<Definition, Vec<Diagnostic>> {
+        match language {
+            Language::Chain => {
+                let problem = Diagnostic::error("SQ2301", "action chains are not available here yet");
+                Err(vec![problem.in_file(options.path.clone())])
+            }
+            Language::Mistral => mistral::Definition::load(text, options).map(|d| Definition::Mistral(Arc::new(d))),
+            Language::Orquesta => load_orquesta(text, options),
+        }
+    }
+
     /// Its language.
     pub fn language(&self) -> Language {
         match self {
@@ -33,4 +49,17 @@ impl Definition {
             Definition::Orquesta(_) => Language::Orquesta,
         }
     }
+}
+
+fn load_orquesta(text: &str, options: &LoadOptions) -> Result<Definition, Vec<Diagnostic>> {
+    let refused = |error: orquesta::LoadError| {
+        let at = error.place.map_or(String::new(), |(line, column)| format!(" (line {line}, column {column})"));
+        vec![Diagnostic::error("SQ2101", format!("{error}{at}")).in_file(options.path.clone())]
+    };
+    let spec = orquesta::Spec::read(text).map_err(refused)?;
+    let inspection = orquesta::inspect(&spec, ORQUESTA_GIVEN);
+    if !inspection.is_empty() {
+        return Err(inspection.diagnostics(&spec, &options.path));
+    }
+    Ok(Definition::Orquesta(Arc::new(orquesta::Definition::compile(spec, orquesta::Habits::SERVER))))
 }

@@ -1,8 +1,9 @@
 //! What a conductor may ask of the engine while it decides.
 
+use crate::RunId;
 use indexmap::IndexMap;
 use squall_expr::NoHost;
-use squall_model::Str;
+use squall_model::{Map, Str};
 use std::sync::Arc;
 
 /// Everything that expressions may ask for, and which actions there are.
@@ -11,6 +12,12 @@ use std::sync::Arc;
 pub trait Host: squall_expr::Host {
     /// Looks an action up by reference (`core.local`). Standard actions (`std.…`) are not asked for.
     fn action(&self, reference: &str) -> Registered;
+
+    /// The id of the child execution that an offer became; it stands in the result of chains.
+    fn child(&self, run: RunId) -> Option<String> {
+        let _ = run;
+        None
+    }
 }
 
 /// What is known of an action.
@@ -40,6 +47,15 @@ pub struct Parameter {
     pub kind: Option<Str>,
     /// Whether a caller must give it: required, and without a default.
     pub required: bool,
+}
+
+impl Parameters {
+    /// What `given` lacks and what it has too much, in this order.
+    pub(crate) fn misfits(&self, given: &Map) -> (Vec<Str>, Vec<Str>) {
+        let missing = self.known.iter().filter(|(name, p)| p.required && !given.contains_key(*name));
+        let unexpected = given.keys().filter(|name| !self.open && !self.known.contains_key(*name));
+        (missing.map(|(name, _)| name.clone()).collect(), unexpected.cloned().collect())
+    }
 }
 
 impl Host for NoHost {

@@ -17,10 +17,13 @@
 
 pub mod chain;
 pub mod definition;
+mod expressions;
 pub mod fact;
 pub mod host;
 pub mod mistral;
+mod mixed;
 pub mod orquesta;
+pub mod simulate;
 pub mod standard;
 pub mod state;
 pub mod step;

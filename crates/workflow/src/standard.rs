@@ -4,6 +4,16 @@ use crate::Offer;
 use squall_model::{Map, Outcome, Status, Value};
 use std::sync::Arc;
 
+/// The standard actions with the parameters that they require and those that they also take.
+pub(crate) const STANDARD: &[(&str, &[&str], &[&str])] = &[
+    ("std.noop", &[], &[]),
+    ("std.echo", &["output"], &["delay"]),
+    ("std.fail", &[], &["error_data"]),
+    ("std.sleep", &[], &["seconds"]),
+    ("std.async_noop", &[], &[]),
+    ("std.test_dict", &[], &["size", "key_prefix", "val"]),
+];
+
 /// How a standard action ends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
@@ -26,7 +36,10 @@ pub fn standard(offer: &Offer) -> Option<Answer> {
         "echo" => Answer { after_ms: seconds(&input("delay"), 0), ..done(input("output")) },
         "sleep" => Answer { after_ms: seconds(&input("seconds"), 1), ..done(Value::Null) },
         "fail" => failed(match input("error_data") {
-            Value::Null => Value::from("Fail action expected exception."),
+            Value::Null => Value::from(format!(
+                "The action raised an exception [action=Fail action, action_ex_id=00000000-0000-4000-8000-{:012x}, msg='Fail action expected exception.']",
+                offer.run
+            )),
             data => data,
         }),
         "test_dict" => done(test_dict(&input("size"), &input("key_prefix"), &input("val"))),

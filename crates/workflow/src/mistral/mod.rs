@@ -1,22 +1,40 @@
-//! A Mistral v2 definition: under construction, refuses to run.
+//! Mistral v2: workflows as graphs of tasks with joins, loops, items, retries, waits and sub-workflows.
+//!
+//! The language is bare: it knows `std.*` and asks its host for every other action. What StackStorm put around it
+//! (names, the env, checks of parameters, the shape of results) lies on top, in [`stackstorm`], so that the
+//! recorded runs of the bare language and production go through the same conductor.
+//!
+//! Sub-workflows run inside the same state and log as executions of their own, numbered from 1; the workflow itself is
+//! execution 0. Start reading at `decide`, which hears a stimulus, then `work` (how a task comes to run), `route` (what
+//! follows it) and `state` (what is remembered).
+//!
+//! Where the recorded engine and sense part, sense was chosen only for what its recorders marked as accidents: a
+//! timeout is final, `wait-before` does not outlive it, a re-run without reset repeats only the failed items.
+
+mod context;
+mod decide;
+mod definition;
+mod fact;
+mod inline;
+mod load;
+mod loose_yaml;
+mod read_task;
+mod report;
+mod route;
+mod scope;
+pub mod stackstorm;
+mod state;
+mod work;
+
+pub use definition::Definition;
+pub use fact::{Began, ExecutionId, Fact, Held, Parent, Policies, Retries, TaskId, TaskState, Via, Wait};
+pub(crate) use report::describe;
+pub use state::State;
 
 use crate::step::{self, Step};
 use crate::{Run, Stimulus};
-use serde::{Deserialize, Serialize};
 
-/// A Mistral v2 definition, checked, with its expressions parsed.
-#[derive(Debug)]
-pub struct Definition {}
-
-/// What only this language says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fact {}
-
-/// What a run remembers.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct State {}
-
+/// The conductor of Mistral.
 pub(crate) struct Front;
 
 impl step::Front for Front {
@@ -24,10 +42,10 @@ impl step::Front for Front {
     type State = State;
 
     fn decide(step: &mut Step<'_, Self>, stimulus: Stimulus) {
-        if let Stimulus::Begin(begin) = stimulus {
-            step::refuse(step, begin, "this language is not available yet");
-        }
+        decide::decide(step, stimulus);
     }
 
-    fn apply(_: &Definition, _: &Run, _: &mut State, _: &crate::Fact) {}
+    fn apply(definition: &Definition, run: &Run, state: &mut State, fact: &crate::Fact) {
+        state.apply(definition, run, fact);
+    }
 }

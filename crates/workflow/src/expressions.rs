@@ -1,0 +1,125 @@
+//! Values of a definition with expressions in them, parsed once when the definition is loaded.
+//!
+//! A text without an expression is a constant, and so is everything made of constants: evaluating those
+//! costs nothing. Keys of maps are never evaluated.
+
+use crate::mixed::Template;
+use squall_expr::{Engine, Error, Host, Limits, Scope};
+use squall_model::{Map, Special, Str, Value};
+use std::sync::{Arc, LazyLock};
+
+static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
+
+/// A value that may hold expressions at any depth.
+#[derive(Debug, Clone)]
+pub(crate) enum Expr {
+    /// Nothing to evaluate.
+    Constant(Value),
+    /// A text with expressions.
+    Text(Arc<Template>),
+    /// A list of which some member is no constant.
+    List(Vec<Expr>),
+    /// A map of which some member is no constant.
+    Map(Vec<(Str, Expr)>),
+    /// A text that cannot be read. Mistral looks only one level deep when it reads a definition, so the failure of
+    /// one further in shows when it is evaluated.
+    Broken(Error),
+}
+
+impl Expr {
+    /// Reads `value` for `engine`; texts that cannot be read become [`Expr::Broken`].
+    pub fn of(value: &Value, engine: Engine) -> Expr {
+        match value {
+            Value::Str(text) => Expr::text(text, engine).unwrap_or_else(Expr::Broken),
+            Value::List(items) => {
+                let items: Vec<Expr> = items.iter().map(|item| Expr::of(item, engine)).collect();
+                if items.iter().all(Expr::is_constant) { Expr::Constant(value.clone()) } else { Expr::List(items) }
+            }
+            Value::Map(map) => {
+                let pairs: Vec<(Str, Expr)> = map.iter().map(|(k, v)| (k.clone(), Expr::of(v, engine))).collect();
+                let constant = pairs.iter().all(|(_, expr)| expr.is_constant());
+                if constant { Expr::Constant(value.clone()) } else { Expr::Map(pairs) }
+            }
+            _ => Expr::Constant(value.clone()),
+        }
+    }
+
+    /// Reads one text, telling at once when it cannot be read.
+    pub fn text(text: &Str, engine: Engine) -> Result<Expr, Error> {
+        if !text.contains("<%") && !text.contains("{{") && !text.contains("{%") {
+            return Ok(Expr::Constant(Value::Str(text.clone())));
+        }
+        let template = Template::compile(text, engine)?;
+        if template.is_literal() {
+            return Ok(Expr::Constant(Value::Str(text.clone())));
+        }
+        Ok(Expr::Text(Arc::new(template)))
+    }
+
+    /// Whether it needs no evaluation.
+    pub fn is_constant(&self) -> bool {
+        matches!(self, Expr::Constant(_))
+    }
+
+    /// The value of a constant.
+    pub fn constant(&self) -> Option<&Value> {
+        match self {
+            Expr::Constant(value) => Some(value),
+            Expr::Text(_) | Expr::List(_) | Expr::Map(_) | Expr::Broken(_) => None,
+        }
+    }
+
+    /// The keys of a map, known without evaluating it; `None` for anything else.
+    pub fn keys(&self) -> Option<Vec<Str>> {
+        match self {
+            Expr::Map(pairs) => Some(pairs.iter().map(|(key, _)| key.clone()).collect()),
+            Expr::Constant(value) => value.as_map().map(|map| map.keys().cloned().collect()),
+            Expr::Text(_) | Expr::List(_) | Expr::Broken(_) => None,
+        }
+    }
+
+    /// Evaluates it over `data`.
+    pub fn eval(&self, engine: Engine, data: &Value, host: &dyn Host) -> Result<Value, Error> {
+        self.eval_in(&Scope { engine, data, host, limits: &LIMITS })
+    }
+
+    fn eval_in(&self, scope: &Scope<'_>) -> Result<Value, Error> {
+        match self {
+            Expr::Constant(value) => Ok(value.clone()),
+            Expr::Text(template) => template.eval(scope).map(storable),
+            Expr::List(items) => {
+                let items: Result<Vec<Value>, Error> = items.iter().map(|item| item.eval_in(scope)).collect();
+                Ok(Value::from(items?))
+            }
+            Expr::Map(pairs) => {
+                let mut map = Map::with_capacity(pairs.len());
+                for (key, expr) in pairs {
+                    map.insert(key.clone(), expr.eval_in(scope)?);
+                }
+                Ok(Value::from(map))
+            }
+            Expr::Broken(error) => Err(error.clone()),
+        }
+    }
+}
+
+/// Evaluates each of `pairs`; they do not see one another.
+pub(crate) fn eval_pairs(pairs: &[(Str, Expr)], engine: Engine, data: &Value, host: &dyn Host) -> Result<Map, Error> {
+    let scope = Scope { engine, data, host, limits: &LIMITS };
+    let mut map = Map::with_capacity(pairs.len());
+    for (key, expr) in pairs {
+        map.insert(key.clone(), expr.eval_in(&scope)?);
+    }
+    Ok(map)
+}
+
+/// Results are stored as JSON, which has no sets: they become lists.
+fn storable(value: Value) -> Value {
+    match &value {
+        Value::Special(special) => match &**special {
+            Special::Set(items) => Value::from(items.iter().cloned().map(storable).collect::<Vec<_>>()),
+            _ => value,
+        },
+        _ => value,
+    }
+}

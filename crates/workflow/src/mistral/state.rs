@@ -1,0 +1,725 @@
+//! What a Mistral run remembers, and how facts change it.
+//!
+//! Executions (the workflow and its sub-workflows) and task records stand in two lists and know each other by
+//! number. Everything that a decision needs is counted as facts come in, so that a step looks at the records it is
+//! about and at nothing else: a join compares two numbers, an execution is over when its `open` is 0.
+//!
+//! Nothing here evaluates or decides.
+
+use super::context::Context;
+use super::definition::{Definition, TaskIndex, Workflow};
+use super::fact::{Began, ExecutionId, Fact, Held, Parent, Policies, TaskId, TaskState, Via, Wait};
+use crate::{Offer, Run, RunId, TimerId};
+use squall_model::{Map, Status, Str, Timestamp, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What a Mistral run remembers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    pub(crate) executions: Vec<Execution>,
+    pub(crate) tasks: Vec<TaskRun>,
+    runs: Vec<RunOf>,
+    timers: BTreeMap<TimerId, Timer>,
+    env: Arc<Map>,
+    /// Sub-workflows that are under way.
+    live: u32,
+}
+
+/// The workflow, or one of its sub-workflows.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Execution {
+    pub id: ExecutionId,
+    /// Which workflow of the definition.
+    pub workflow: usize,
+    pub parent: Option<Parent>,
+    /// Which try of the parent task it belongs to; a result of an earlier try does not count.
+    generation: u32,
+    /// How many executions are above it.
+    pub depth: u32,
+    pub state: TaskState,
+    pub info: Option<Str>,
+    pub input: Arc<Map>,
+    pub params: Arc<Map>,
+    /// `vars` and global variables.
+    pub layer: Arc<Map>,
+    /// The lowest layers as expressions see them: input, `layer`, `__execution`, `__env`.
+    pub base: Arc<Map>,
+    pub output: Value,
+    pub tasks: Vec<TaskId>,
+    /// For each task of the workflow: its records.
+    pub records: Vec<Records>,
+    /// Records whose transitions were not looked at yet.
+    pub open: u32,
+    /// Joins among them that wait.
+    pub waiting: u32,
+    pub held: Vec<Held>,
+    /// Timers of its tasks.
+    pub timers: BTreeSet<TimerId>,
+    /// Reverse workflows: how many requirements each task still misses; `None` for those that are not needed.
+    pub missing: Vec<Option<u32>>,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+}
+
+/// The records of one task in one execution.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Records {
+    pub latest: Option<TaskId>,
+    /// How many of them are open.
+    pub open: u32,
+}
+
+/// A task record: one passage through a task, its retries included.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TaskRun {
+    pub id: TaskId,
+    pub execution: ExecutionId,
+    pub index: TaskIndex,
+    pub name: Str,
+    pub state: TaskState,
+    pub info: Option<Str>,
+    /// What it was handed.
+    pub inbound: Context,
+    /// What it hands on.
+    pub outbound: Context,
+    pub published: Arc<Map>,
+    pub policies: Policies,
+    pub prepared: bool,
+    /// The lists of a task over items.
+    pub items: Option<Arc<Vec<(Str, Value)>>>,
+    /// What its last action was given.
+    pub input: Value,
+    /// Actions and sub-workflows of this try, by item.
+    slots: Vec<Slot>,
+    /// The next item that was never offered.
+    pub next_item: u32,
+    /// Slots that run.
+    pub running: u32,
+    /// Slots that failed.
+    pub failed: u32,
+    /// Slots that were cancelled.
+    pub cancelled: u32,
+    /// The result, once it is settled; a late answer makes it stale.
+    result: Option<Value>,
+    forgot: bool,
+    /// Runs and sub-executions of all tries.
+    pub attempts: u32,
+    /// Which try this is; earlier tries' results do not count.
+    generation: u32,
+    /// Retries made, once there was one.
+    pub retries: Option<u32>,
+    pub failures: Vec<Failure>,
+    pub children: Vec<ExecutionId>,
+    /// Joins: which inbound tasks led here.
+    pub arrived: BTreeSet<TaskIndex>,
+    pub next: Vec<(Str, Option<Via>)>,
+    pub handled: bool,
+    /// Its transitions were looked at.
+    pub followed: bool,
+    pub delay: Option<TimerId>,
+    pub watch: Option<TimerId>,
+    /// What it will be after `wait-after`.
+    pub after: Option<(TaskState, Option<Str>)>,
+    pub waited_after: bool,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+}
+
+/// One action or sub-workflow of the current try.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Slot {
+    state: Option<TaskState>,
+    value: Value,
+}
+
+/// A failed run, for the sentence that explains a failed workflow.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Failure {
+    /// Its number among the runs of the task.
+    pub index: u32,
+    pub of: FailureOf,
+    pub error: Value,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum FailureOf {
+    Run(RunId),
+    Execution(ExecutionId),
+}
+
+/// What an offer belongs to.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct RunOf {
+    pub task: TaskId,
+    pub slot: u32,
+    generation: u32,
+    index: u32,
+}
+
+/// What a timer is for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Timer {
+    pub task: TaskId,
+    pub why: Due,
+}
+
+/// What happens when a timer fires.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Due {
+    /// The wait is over.
+    Wait(Wait),
+    /// The task is given up.
+    Timeout,
+}
+
+impl State {
+    /// The workflow's own execution, once it began.
+    pub(crate) fn top(&self) -> Option<&Execution> {
+        self.executions.first()
+    }
+
+    pub(crate) fn execution(&self, id: ExecutionId) -> &Execution {
+        &self.executions[id as usize]
+    }
+
+    pub(crate) fn task(&self, id: TaskId) -> &TaskRun {
+        &self.tasks[id as usize]
+    }
+
+    /// What an offer belongs to.
+    pub(crate) fn run(&self, run: RunId) -> Option<RunOf> {
+        self.runs.get(run as usize).copied()
+    }
+
+    /// Whether `run` belongs to the current try of its task.
+    pub(crate) fn is_current(&self, run: RunId) -> bool {
+        self.run(run).is_some_and(|of| self.task(of.task).generation == of.generation)
+    }
+
+    /// What a timer is for.
+    pub(crate) fn timer(&self, timer: TimerId) -> Option<Timer> {
+        self.timers.get(&timer).copied()
+    }
+
+    /// The env of the run.
+    pub(crate) fn env(&self) -> &Arc<Map> {
+        &self.env
+    }
+
+    pub(crate) fn apply(&mut self, definition: &Definition, run: &Run, fact: &crate::Fact) {
+        match fact {
+            crate::Fact::Offered { offer } => self.offered(offer),
+            crate::Fact::Finished { run, status, result } => self.finished(*run, *status, result),
+            crate::Fact::Refused { run, message } => {
+                self.finished(*run, Status::Failed, &Value::from(message.as_str()));
+            }
+            crate::Fact::TimerFired { timer } | crate::Fact::TimerCleared { timer } => self.stopped(*timer),
+            crate::Fact::ResumeAsked { env } | crate::Fact::RerunAsked { env, .. } => self.merge_env(env, run),
+            crate::Fact::Mistral(fact) => self.own(definition, run, fact),
+            _ => {}
+        }
+    }
+
+    fn own(&mut self, definition: &Definition, run: &Run, fact: &Fact) {
+        match fact {
+            Fact::Began(began) => self.began(definition, run, began),
+            Fact::Made { execution, name, by, waiting, at } => {
+                self.made(definition, *execution, name, by, *waiting, *at);
+            }
+            Fact::Arrived { join, by } => self.arrived(*join, *by),
+            Fact::Prepared { task, policies } => {
+                if let Some(record) = self.tasks.get_mut(*task as usize) {
+                    record.policies = policies.clone();
+                    record.prepared = true;
+                }
+            }
+            Fact::Waits { task, timer, why, info } => self.waits(*task, *timer, *why, info),
+            Fact::Watched { task, timer } => self.start_timer(*task, *timer, Due::Timeout),
+            Fact::Became { task, state, info } => {
+                self.enter(*task, *state, info.clone());
+                self.tasks[*task as usize].after = None;
+            }
+            Fact::Listed { task, items } => self.tasks[*task as usize].list(items),
+            Fact::Reshaped { run, result } => self.reshaped(*run, result),
+            Fact::Settled { task, state, info, at } => self.settled(*task, *state, info, *at),
+            Fact::Published { task, branch, global } => self.published(run, *task, branch, global),
+            Fact::Forgot { task } => self.tasks[*task as usize].forget(),
+            Fact::Retried { task } => {
+                self.enter(*task, TaskState::Running, None);
+                self.tasks[*task as usize].retry();
+            }
+            Fact::Followed { task, next, handled } => self.followed(definition, *task, next, *handled),
+            Fact::Held { execution, what } => self.executions[*execution as usize].held.push(what.clone()),
+            Fact::Released { execution } => self.executions[*execution as usize].held.clear(),
+            Fact::Restarted { task, reset } => {
+                self.enter(*task, TaskState::Running, None);
+                let record = &mut self.tasks[*task as usize];
+                record.restart(*reset);
+                (record.prepared, record.waited_after, record.retries) = (false, false, None);
+            }
+            Fact::ExecutionBecame { execution, state, info } => self.execution_became(*execution, *state, info),
+            Fact::ExecutionEnded { execution, state, info, output, at } => {
+                self.ended(*execution, *state, info, output, *at);
+            }
+        }
+    }
+
+    fn began(&mut self, definition: &Definition, run: &Run, began: &Began) {
+        let id = self.executions.len() as ExecutionId;
+        if let Some(env) = &began.env {
+            self.env = Arc::new(env.clone());
+        }
+        let index = definition.names.get(&began.workflow).copied().unwrap_or_default();
+        let workflow = &definition.workflows[index];
+        let mut execution = Execution {
+            id,
+            workflow: index,
+            parent: began.parent,
+            generation: 0,
+            depth: 0,
+            state: TaskState::Running,
+            info: None,
+            input: Arc::new(began.input.clone()),
+            params: Arc::new(began.params.clone()),
+            layer: Arc::new(began.vars.clone()),
+            base: Arc::default(),
+            output: Value::Null,
+            tasks: Vec::new(),
+            records: vec![Records::default(); workflow.tasks.len()],
+            open: 0,
+            waiting: 0,
+            held: Vec::new(),
+            timers: BTreeSet::new(),
+            missing: began.target.as_ref().map_or_else(Vec::new, |target| workflow.needed_for(target)),
+            created: began.at,
+            updated: began.at,
+        };
+        if let Some(parent) = began.parent {
+            let above = self.task(parent.task).execution;
+            execution.depth = self.execution(above).depth + 1;
+            let task = &mut self.tasks[parent.task as usize];
+            execution.generation = task.generation;
+            task.open_slot(parent.item);
+            task.children.push(id);
+        }
+        execution.rebuild(run, &self.env);
+        self.live += u32::from(execution.is_live());
+        self.executions.push(execution);
+    }
+
+    fn made(
+        &mut self,
+        definition: &Definition,
+        execution: ExecutionId,
+        name: &Str,
+        by: &[TaskId],
+        waiting: bool,
+        at: Timestamp,
+    ) {
+        let id = self.tasks.len() as TaskId;
+        let above = self.execution(execution);
+        let Some(&index) = definition.workflows[above.workflow].index.get(name) else { return };
+        let mut inbound = Context::default();
+        let mut arrived = BTreeSet::new();
+        for parent in by {
+            let parent = self.task(*parent);
+            inbound.merge(&parent.outbound);
+            if waiting {
+                arrived.insert(parent.index);
+            }
+        }
+        let state = if waiting { TaskState::Waiting } else { TaskState::Running };
+        let above = &mut self.executions[execution as usize];
+        above.tasks.push(id);
+        above.open += 1;
+        above.waiting += u32::from(waiting);
+        above.records[index].latest = Some(id);
+        above.records[index].open += 1;
+        self.tasks.push(TaskRun {
+            id,
+            execution,
+            index,
+            name: name.clone(),
+            state,
+            info: waiting.then(|| "Task is waiting.".into()),
+            outbound: inbound.clone(),
+            inbound,
+            published: Arc::default(),
+            policies: Policies::default(),
+            prepared: false,
+            items: None,
+            input: Value::Null,
+            slots: Vec::new(),
+            next_item: 0,
+            running: 0,
+            failed: 0,
+            cancelled: 0,
+            result: None,
+            forgot: false,
+            attempts: 0,
+            generation: 0,
+            retries: None,
+            failures: Vec::new(),
+            children: Vec::new(),
+            arrived,
+            next: Vec::new(),
+            handled: false,
+            followed: false,
+            delay: None,
+            watch: None,
+            after: None,
+            waited_after: false,
+            created: at,
+            updated: at,
+        });
+    }
+
+    fn arrived(&mut self, join: TaskId, by: TaskId) {
+        let parent = self.task(by);
+        let (index, context) = (parent.index, parent.outbound.clone());
+        let task = &mut self.tasks[join as usize];
+        task.inbound.merge(&context);
+        task.outbound = task.inbound.with(&task.published);
+        task.arrived.insert(index);
+    }
+
+    /// Changes a task's state and what its execution counts.
+    fn enter(&mut self, task: TaskId, state: TaskState, info: Option<Str>) {
+        let record = &mut self.tasks[task as usize];
+        let execution = &mut self.executions[record.execution as usize];
+        if record.followed && !state.is_completed() {
+            record.followed = false;
+            execution.open += 1;
+            execution.records[record.index].open += 1;
+        }
+        execution.waiting -= u32::from(record.state == TaskState::Waiting);
+        execution.waiting += u32::from(state == TaskState::Waiting);
+        (record.state, record.info) = (state, info);
+    }
+
+    fn waits(&mut self, task: TaskId, timer: TimerId, why: Wait, info: &Option<Str>) {
+        let record = self.task(task);
+        let after = (record.state, record.info.clone());
+        self.enter(task, TaskState::Delayed, info.clone());
+        self.start_timer(task, timer, Due::Wait(why));
+        if why == Wait::After {
+            let record = &mut self.tasks[task as usize];
+            record.after = Some(after);
+            record.waited_after = true;
+        }
+    }
+
+    fn start_timer(&mut self, task: TaskId, timer: TimerId, why: Due) {
+        let record = &mut self.tasks[task as usize];
+        match why {
+            Due::Timeout => record.watch = Some(timer),
+            Due::Wait(_) => record.delay = Some(timer),
+        }
+        self.executions[record.execution as usize].timers.insert(timer);
+        self.timers.insert(timer, Timer { task, why });
+    }
+
+    fn stopped(&mut self, timer: TimerId) {
+        let Some(Timer { task, .. }) = self.timers.remove(&timer) else { return };
+        let record = &mut self.tasks[task as usize];
+        record.delay = record.delay.filter(|t| *t != timer);
+        record.watch = record.watch.filter(|t| *t != timer);
+        self.executions[record.execution as usize].timers.remove(&timer);
+    }
+
+    fn settled(&mut self, task: TaskId, state: TaskState, info: &Option<Str>, at: Timestamp) {
+        let record = &mut self.tasks[task as usize];
+        if record.followed {
+            let execution = &mut self.executions[record.execution as usize];
+            record.followed = false;
+            execution.open += 1;
+            execution.records[record.index].open += 1;
+        }
+        self.enter(task, state, info.clone());
+        let record = &mut self.tasks[task as usize];
+        record.updated = at;
+        record.after = None;
+        record.result = Some(record.compute_result());
+    }
+
+    fn published(&mut self, run: &Run, task: TaskId, branch: &Map, global: &Map) {
+        let record = &mut self.tasks[task as usize];
+        record.published = Arc::new(branch.clone());
+        record.outbound = record.inbound.with(branch);
+        if !global.is_empty() {
+            let execution = &mut self.executions[record.execution as usize];
+            let layer = Arc::make_mut(&mut execution.layer);
+            layer.extend(global.iter().map(|(k, v)| (k.clone(), v.clone())));
+            execution.rebuild(run, &self.env);
+        }
+    }
+
+    fn followed(&mut self, definition: &Definition, task: TaskId, next: &[(Str, Option<Via>)], handled: bool) {
+        let record = &mut self.tasks[task as usize];
+        record.next = next.to_vec();
+        record.handled = handled;
+        if record.policies.retry.is_some() && record.attempts > 0 {
+            record.retries = record.retries.or(Some(0));
+        }
+        let execution = &mut self.executions[record.execution as usize];
+        if !record.followed {
+            record.followed = true;
+            execution.open -= 1;
+            execution.records[record.index].open -= 1;
+        }
+        let workflow = &definition.workflows[execution.workflow];
+        if workflow.reverse && record.state == TaskState::Success {
+            for dependent in &workflow.tasks[record.index].dependents {
+                if let Some(Some(missing)) = execution.missing.get_mut(*dependent) {
+                    *missing = missing.saturating_sub(1);
+                }
+            }
+        }
+    }
+
+    fn offered(&mut self, offer: &Offer) {
+        let Some(task) = self.tasks.get_mut(offer.route as usize) else { return };
+        let slot = task.open_slot(offer.item.unwrap_or(task.next_slot()));
+        task.input = offer.input.clone();
+        let of = RunOf { task: task.id, slot, generation: task.generation, index: task.attempts - 1 };
+        let place = offer.run as usize;
+        if self.runs.len() <= place {
+            self.runs.resize(place + 1, RunOf::default());
+        }
+        self.runs[place] = of;
+    }
+
+    fn finished(&mut self, run: RunId, status: Status, result: &Value) {
+        let (Some(of), Some(state)) = (self.run(run), TaskState::of(status)) else { return };
+        let task = &mut self.tasks[of.task as usize];
+        if state == TaskState::Error {
+            task.failures.push(Failure { index: of.index, of: FailureOf::Run(run), error: result.clone() });
+        }
+        if task.generation == of.generation {
+            task.close_slot(of.slot, state, result.clone());
+        }
+    }
+
+    fn reshaped(&mut self, run: RunId, result: &Value) {
+        let Some(of) = self.run(run) else { return };
+        if let Some(slot) = self.tasks[of.task as usize].slots.get_mut(of.slot as usize) {
+            slot.value = result.clone();
+        }
+    }
+
+    fn execution_became(&mut self, id: ExecutionId, state: TaskState, info: &Option<Str>) {
+        let execution = &mut self.executions[id as usize];
+        let reopened = execution.state.is_completed();
+        self.live -= u32::from(execution.is_live());
+        (execution.state, execution.info) = (state, info.clone());
+        self.live += u32::from(execution.is_live());
+        if let Some(parent) = execution.parent.filter(|_| reopened) {
+            let generation = execution.generation;
+            let task = &mut self.tasks[parent.task as usize];
+            if task.generation == generation {
+                task.reopen_slot(parent.item);
+            }
+        }
+    }
+
+    /// Whether some sub-workflow is under way.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live > 0
+    }
+
+    fn ended(&mut self, id: ExecutionId, state: TaskState, info: &Option<Str>, output: &Value, at: Timestamp) {
+        let execution = &mut self.executions[id as usize];
+        self.live -= u32::from(execution.is_live());
+        (execution.state, execution.info, execution.output) = (state, info.clone(), output.clone());
+        execution.updated = at;
+        execution.held.clear();
+        let Some(parent) = execution.parent else { return };
+        let generation = execution.generation;
+        let task = &mut self.tasks[parent.task as usize];
+        if state == TaskState::Error {
+            let index = task.children.iter().position(|child| *child == id).unwrap_or_default() as u32;
+            let error = Value::from(info.clone());
+            task.failures.push(Failure { index, of: FailureOf::Execution(id), error });
+        }
+        if task.generation == generation {
+            task.close_slot(parent.item, state, output.clone());
+        }
+    }
+
+    fn merge_env(&mut self, env: &Map, run: &Run) {
+        if env.is_empty() {
+            return;
+        }
+        let merged = Arc::make_mut(&mut self.env);
+        merged.extend(env.iter().map(|(k, v)| (k.clone(), v.clone())));
+        for execution in &mut self.executions {
+            execution.rebuild(run, &self.env);
+        }
+    }
+}
+
+impl Execution {
+    fn is_live(&self) -> bool {
+        self.parent.is_some() && self.state == TaskState::Running
+    }
+
+    fn rebuild(&mut self, run: &Run, env: &Arc<Map>) {
+        let mut base = (*self.input).clone();
+        base.extend(self.layer.iter().map(|(k, v)| (k.clone(), v.clone())));
+        base.insert("__env".into(), Value::Map(env.clone()));
+        base.insert("__execution".into(), Value::from_pairs([("id", execution_uuid(run, self.id))]));
+        self.base = Arc::new(base);
+    }
+}
+
+impl TaskRun {
+    /// The result as `task().result` shows it: of a plain task its one answer, of several (or of items) a list.
+    pub fn result(&self) -> Value {
+        self.result.clone().unwrap_or_else(|| self.compute_result())
+    }
+
+    fn compute_result(&self) -> Value {
+        if self.forgot {
+            return Value::Null;
+        }
+        let mut done = self.slots.iter().filter(|slot| slot.state.is_some());
+        if self.items.is_none() && done.clone().count() == 1 {
+            return done.next().map(|slot| slot.value.clone()).unwrap_or_default();
+        }
+        Value::from(done.map(|slot| slot.value.clone()).collect::<Vec<_>>())
+    }
+
+    /// How many items there are; one for a plain task.
+    pub fn item_count(&self) -> u32 {
+        match &self.items {
+            Some(lists) => lists.first().and_then(|(_, list)| list.as_list()).map_or(0, <[Value]>::len) as u32,
+            None => 1,
+        }
+    }
+
+    /// The error of a slot, for a plain task's `state_info`.
+    pub fn last_value(&self) -> Value {
+        self.slots.last().map(|slot| slot.value.clone()).unwrap_or_default()
+    }
+
+    /// Whether the item's slot has to be offered (again).
+    pub fn is_vacant(&self, item: u32) -> bool {
+        self.slots.get(item as usize).is_none_or(|slot| *slot == Slot::default())
+    }
+
+    fn list(&mut self, items: &[(Str, Value)]) {
+        self.items = Some(Arc::new(items.to_vec()));
+        self.slots = vec![Slot::default(); self.item_count() as usize];
+    }
+
+    fn open_slot(&mut self, slot: u32) -> u32 {
+        let place = slot as usize;
+        if self.slots.len() <= place {
+            self.slots.resize(place + 1, Slot::default());
+        }
+        self.slots[place] = Slot::default();
+        self.next_item = self.next_item.max(slot + 1);
+        self.running += 1;
+        self.attempts += 1;
+        slot
+    }
+
+    fn close_slot(&mut self, slot: u32, state: TaskState, value: Value) {
+        let Some(slot) = self.slots.get_mut(slot as usize) else { return };
+        *slot = Slot { state: Some(state), value };
+        self.result = None;
+        self.running = self.running.saturating_sub(1);
+        self.failed += u32::from(state == TaskState::Error);
+        self.cancelled += u32::from(state == TaskState::Cancelled);
+    }
+
+    /// A sub-workflow that had ended goes on.
+    fn reopen_slot(&mut self, slot: u32) {
+        let Some(slot) = self.slots.get_mut(slot as usize) else { return };
+        self.failed -= u32::from(slot.state == Some(TaskState::Error)).min(self.failed);
+        self.cancelled -= u32::from(slot.state == Some(TaskState::Cancelled)).min(self.cancelled);
+        *slot = Slot::default();
+        self.result = None;
+        self.running += 1;
+    }
+
+    /// The slot that the next run of a plain task takes.
+    pub fn next_slot(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    fn forget(&mut self) {
+        self.forgot = true;
+        self.result = Some(Value::Null);
+    }
+
+    fn retry(&mut self) {
+        self.restart(true);
+        self.retries = Some(self.retries.unwrap_or(0) + 1);
+    }
+
+    /// Takes the results of the last try back: all of them, or those of items that did not succeed.
+    fn restart(&mut self, reset: bool) {
+        if reset || self.items.is_none() {
+            self.generation += 1;
+            let kept = if self.items.is_some() { self.slots.len() } else { 0 };
+            self.slots = vec![Slot::default(); kept];
+            (self.running, self.next_item) = (0, 0);
+        } else {
+            for slot in self.slots.iter_mut().filter(|slot| slot.state != Some(TaskState::Success)) {
+                *slot = Slot::default();
+            }
+            self.next_item = 0;
+        }
+        (self.failed, self.cancelled, self.result, self.forgot) = (0, 0, None, false);
+    }
+}
+
+impl Workflow {
+    /// For a reverse workflow with `target`: how many requirements each needed task has.
+    fn needed_for(&self, target: &str) -> Vec<Option<u32>> {
+        let mut missing = vec![None; self.tasks.len()];
+        let mut pending: Vec<TaskIndex> = self.index.get(target).copied().into_iter().collect();
+        while let Some(task) = pending.pop() {
+            if missing[task].is_none() {
+                missing[task] = Some(self.tasks[task].requires.len() as u32);
+                pending.extend(&self.tasks[task].requires);
+            }
+        }
+        missing
+    }
+}
+
+/// The id under which expressions and results know an execution: fixed by the run's own id.
+pub(crate) fn execution_uuid(run: &Run, execution: ExecutionId) -> String {
+    uuid(run, "execution", execution)
+}
+
+/// The same for a task record.
+pub(crate) fn task_uuid(run: &Run, task: TaskId) -> String {
+    uuid(run, "task", task)
+}
+
+/// The same for an action run.
+pub(crate) fn action_uuid(run: &Run, action: RunId) -> String {
+    uuid(run, "action", action)
+}
+
+/// A UUID made of the run's id, a kind and a number: two rounds of FNV-1a. It names, it does not protect.
+fn uuid(run: &Run, kind: &str, number: u32) -> String {
+    let execution = run.begin().map_or("", |begin| begin.execution.as_str());
+    let hash = |seed: u64| {
+        let bytes = execution.bytes().chain(kind.bytes()).chain(number.to_le_bytes());
+        bytes.fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    };
+    let (a, b) = (hash(0xcbf2_9ce4_8422_2325), hash(0x6c62_272e_07bb_0142));
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        a >> 32,
+        (a >> 16) & 0xffff,
+        a & 0xfff,
+        0x8000 | ((b >> 48) & 0x3fff),
+        b & 0xffff_ffff_ffff
+    )
+}
