@@ -30,31 +30,19 @@ pub struct Options {
 impl Default for Options {
     /// For metadata: 1 MiB; duplicates are warned about and the last one counts.
     fn default() -> Options {
-        Options {
-            max_bytes: 1 << 20,
-            max_depth: 100,
-            max_nodes: 200_000,
-            max_anchors: 1_000,
-            refuse_duplicates: false,
-        }
+        Options { max_bytes: 1 << 20, max_depth: 100, max_nodes: 200_000, max_anchors: 1_000, refuse_duplicates: false }
     }
 }
 
 impl Options {
     /// For workflow definitions: 4 MiB.
     pub fn workflow() -> Options {
-        Options {
-            max_bytes: 4 << 20,
-            ..Options::default()
-        }
+        Options { max_bytes: 4 << 20, ..Options::default() }
     }
 
     /// For Orquesta definitions, which refuse duplicate keys and merges.
     pub fn orquesta() -> Options {
-        Options {
-            refuse_duplicates: true,
-            ..Options::workflow()
-        }
+        Options { refuse_duplicates: true, ..Options::workflow() }
     }
 }
 
@@ -70,19 +58,13 @@ impl Options {
 pub fn parse(text: &str, options: &Options) -> Result<Document, Error> {
     let mut composer = Composer::start(text, options)?;
     let Some((first, began)) = composer.document()? else {
-        return Ok(Document {
-            root: nothing(),
-            warnings: Vec::new(),
-        });
+        return Ok(Document { root: nothing(), warnings: Vec::new() });
     };
     match composer.peek_document()? {
         None => Ok(first),
         Some(second) => Err(Error::within(
             text,
-            Some((
-                "expected a single document in the stream".to_string(),
-                began,
-            )),
+            Some(("expected a single document in the stream".to_string(), began)),
             "but found another document".to_string(),
             second,
         )),
@@ -100,35 +82,17 @@ pub fn parse_all(text: &str, options: &Options) -> Result<Vec<Document>, Error> 
 }
 
 fn nothing() -> Node {
-    let span = Span {
-        start: 0,
-        end: 0,
-        line: 1,
-        column: 1,
-    };
-    Node::new(
-        span,
-        Kind::Scalar {
-            value: Value::Null,
-            text: Str::from(""),
-            style: Style::Plain,
-        },
-    )
+    let span = Span { start: 0, end: 0, line: 1, column: 1 };
+    Node::new(span, Kind::Scalar { value: Value::Null, text: Str::from(""), style: Style::Plain })
 }
 
 fn place(at: At) -> Place {
     let from_one = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).saturating_add(1);
-    Place {
-        line: from_one(at.line),
-        column: from_one(at.column),
-    }
+    Place { line: from_one(at.line), column: from_one(at.column) }
 }
 
 fn start_of(span: Span) -> Place {
-    Place {
-        line: span.line,
-        column: span.column,
-    }
+    Place { line: span.line, column: span.column }
 }
 
 /// An anchor that is being read, or has been.
@@ -153,11 +117,7 @@ struct Composer<'a> {
 impl<'a> Composer<'a> {
     fn start(full: &'a str, options: &'a Options) -> Result<Composer<'a>, Error> {
         if full.len() > options.max_bytes {
-            let message = format!(
-                "the text has {} bytes, the limit is {}",
-                full.len(),
-                options.max_bytes
-            );
+            let message = format!("the text has {} bytes, the limit is {}", full.len(), options.max_bytes);
             return Err(Error::bare(message, Place { line: 1, column: 1 }));
         }
         let text = full.strip_prefix('\u{feff}').unwrap_or(full);
@@ -178,9 +138,7 @@ impl<'a> Composer<'a> {
         if let Some(event) = self.pending.take() {
             return Ok(event);
         }
-        self.events
-            .next()
-            .map_err(|stopped| self.scan_error(stopped))
+        self.events.next().map_err(|stopped| self.scan_error(stopped))
     }
 
     fn scan_error(&self, stopped: Stopped) -> Error {
@@ -188,15 +146,8 @@ impl<'a> Composer<'a> {
             let before = self.text.get(..byte).unwrap_or(self.text);
             let line = before.matches('\n').count();
             let column = before.chars().rev().take_while(|c| *c != '\n').count();
-            let message = format!(
-                "unacceptable character #x{character:04x}: {}",
-                stopped.problem
-            );
-            let at = At {
-                index: 0,
-                line,
-                column,
-            };
+            let message = format!("unacceptable character #x{character:04x}: {}", stopped.problem);
+            let at = At { index: 0, line, column };
             return Error::character(message, place(at), before.chars().count());
         }
         let context = stopped.context.map(|(context, at)| (context, place(at)));
@@ -212,38 +163,51 @@ impl<'a> Composer<'a> {
         self.anchors.clear();
         let first = self.next()?;
         let began = place(first.start);
-        let root = self.node(first, 1).map_err(|error| self.earlier(error))?;
+        let root = self.node(first, 1).and_then(|root| self.refuse_bare(&root).map(|()| root));
+        let root = root.map_err(|error| self.earlier(error))?;
         self.next()?;
-        Ok(Some((
-            Document {
-                root,
-                warnings: std::mem::take(&mut self.warnings),
-            },
-            began,
-        )))
+        Ok(Some((Document { root, warnings: std::mem::take(&mut self.warnings) }, began)))
     }
 
-    /// PyYAML reads the whole text before it makes values, so what the scanner refuses further down is what
-    /// it reports. Reads on within the budgets to find that.
+    /// PyYAML reads the whole text before it makes values, so what is wrong with the text further down is
+    /// what it reports. Reads on within the budgets to find that.
     fn earlier(&mut self, error: Error) -> Error {
         if !error.is_late() {
             return error;
         }
-        let mut depth = 0;
+        let mut depth = 0_u32;
         for _ in self.nodes..self.options.max_nodes {
-            match self.events.next() {
+            let event = match self.events.next() {
                 Err(stopped) => return self.scan_error(stopped),
-                Ok(event) => match event.what {
-                    What::SeqStart { .. } | What::MapStart { .. }
-                        if depth > self.options.max_depth =>
-                    {
-                        break;
-                    }
-                    What::SeqStart { .. } | What::MapStart { .. } => depth += 1,
-                    What::SeqEnd | What::MapEnd => depth = depth.saturating_sub(1),
-                    What::StreamEnd => break,
-                    _ => {}
+                Ok(event) => event,
+            };
+            let at = place(event.start);
+            let props = match &event.what {
+                // What follows a document must be able to begin another.
+                What::DocumentEnd => match self.events.next() {
+                    Err(stopped) => return self.scan_error(stopped),
+                    Ok(_) => break,
                 },
+                What::StreamEnd => break,
+                What::Alias(name) if !self.anchors.contains_key(name) => {
+                    return Error::new(self.text, "found undefined alias", at);
+                }
+                What::SeqEnd | What::MapEnd => {
+                    depth = depth.saturating_sub(1);
+                    continue;
+                }
+                What::SeqStart { props } | What::MapStart { props, .. } => {
+                    depth += 1;
+                    props
+                }
+                What::Scalar { props, .. } => props,
+                _ => continue,
+            };
+            if depth > self.options.max_depth {
+                break;
+            }
+            if let Err(earlier) = self.open(props.anchor.as_ref(), at) {
+                return earlier;
             }
         }
         error
@@ -271,12 +235,7 @@ impl<'a> Composer<'a> {
     fn span(&self, start: At, end: usize) -> Span {
         let Place { line, column } = place(start);
         let start = start.index.min(self.text.len()) + self.skipped;
-        Span {
-            start,
-            end: end.max(start),
-            line,
-            column,
-        }
+        Span { start, end: end.max(start), line, column }
     }
 
     fn end(&self, at: At) -> usize {
@@ -291,20 +250,11 @@ impl<'a> Composer<'a> {
             return Err(self.excess(format!("more than {} nodes", self.options.max_nodes), at));
         }
         if depth > self.options.max_depth {
-            return Err(self.excess(
-                format!("nested more than {} deep", self.options.max_depth),
-                at,
-            ));
+            return Err(self.excess(format!("nested more than {} deep", self.options.max_depth), at));
         }
         match event.what {
             What::Alias(name) => self.alias(&name, at, depth),
-            What::Scalar {
-                props,
-                text,
-                style,
-                plain,
-                quoted,
-            } => {
+            What::Scalar { props, text, style, plain, quoted } => {
                 let span = self.span(event.start, self.end(event.end));
                 let node = self.scalar(span, &props, text, style, (plain, quoted))?;
                 self.settle(props.anchor, at, node)
@@ -324,25 +274,16 @@ impl<'a> Composer<'a> {
         let node = match self.anchors.get(name) {
             None => return Err(Error::new(self.text, "found undefined alias", at)),
             Some((Anchor::Open, _)) => {
-                return Err(Error::bare(
-                    format!("`*{name}` stands inside the node that it names"),
-                    at,
-                ));
+                return Err(Error::bare(format!("`*{name}` stands inside the node that it names"), at));
             }
             Some((Anchor::Done(node), _)) => node.clone(),
         };
         self.expanded = self.expanded.saturating_add(node.size);
         if self.expanded > self.nodes.saturating_mul(10).saturating_add(10_000) {
-            return Err(self.excess(
-                "aliases expand to far more nodes than are written".to_string(),
-                at,
-            ));
+            return Err(self.excess("aliases expand to far more nodes than are written".to_string(), at));
         }
         if depth - 1 + node.height > self.options.max_depth {
-            return Err(self.excess(
-                format!("aliases nest more than {} deep", self.options.max_depth),
-                at,
-            ));
+            return Err(self.excess(format!("aliases nest more than {} deep", self.options.max_depth), at));
         }
         Ok(node)
     }
@@ -350,19 +291,13 @@ impl<'a> Composer<'a> {
     fn open(&mut self, anchor: Option<&String>, at: Place) -> Result<(), Error> {
         let Some(name) = anchor else { return Ok(()) };
         if self.anchors.len() >= self.options.max_anchors {
-            return Err(self.excess(
-                format!("more than {} anchors", self.options.max_anchors),
-                at,
-            ));
+            return Err(self.excess(format!("more than {} anchors", self.options.max_anchors), at));
         }
         match self.anchors.insert(name.clone(), (Anchor::Open, at)) {
             None => Ok(()),
             Some((_, first)) => Err(Error::within(
                 self.text,
-                Some((
-                    "found duplicate anchor; first occurrence".to_string(),
-                    first,
-                )),
+                Some(("found duplicate anchor; first occurrence".to_string(), first)),
                 "second occurrence".to_string(),
                 at,
             )),
@@ -394,13 +329,12 @@ impl<'a> Composer<'a> {
             Some(tag) if plain || quoted => Type::of_tag(tag).unwrap_or(Type::Str),
             Some(tag) => self.scalar_tag(tag, at)?,
         };
-        // A plain `<<` becomes a merge where it is a key; elsewhere it is an error, found by the caller.
+        // A plain `<<` becomes a merge where it is a key, a plain `=` a text; elsewhere they are errors,
+        // which the caller finds.
         let value = match kind {
             Type::Merge => Value::from("<<"),
-            _ => resolve::construct(kind, &text).map_err(|problem| match kind {
-                Type::DefaultValue => Error::new(self.text, problem, at).late(),
-                _ => Error::bare(problem, at).late(),
-            })?,
+            Type::DefaultValue => Value::from("="),
+            _ => resolve::construct(kind, &text).map_err(|problem| Error::bare(problem, at).late())?,
         };
         let text = match &value {
             Value::Str(same) if **same == *text => same.clone(),
@@ -423,20 +357,13 @@ impl<'a> Composer<'a> {
             Some("seq" | "omap" | "pairs") => {
                 Err(Error::new(self.text, "expected a sequence node, but found scalar", at).late())
             }
-            Some("map" | "set") => {
-                Err(Error::new(self.text, "expected a mapping node, but found scalar", at).late())
-            }
+            Some("map" | "set") => Err(Error::new(self.text, "expected a mapping node, but found scalar", at).late()),
             _ => Err(self.unknown_tag(tag, at)),
         }
     }
 
     fn unknown_tag(&self, tag: &str, at: Place) -> Error {
-        Error::new(
-            self.text,
-            format!("could not determine a constructor for the tag '{tag}'"),
-            at,
-        )
-        .late()
+        Error::new(self.text, format!("could not determine a constructor for the tag '{tag}'"), at).late()
     }
 
     fn seq(&mut self, start: At, props: Props, depth: u32) -> Result<Node, Error> {
@@ -447,23 +374,10 @@ impl<'a> Composer<'a> {
             Some("tag:yaml.org,2002:omap") => Some("while constructing an ordered map"),
             Some("tag:yaml.org,2002:pairs") => Some("while constructing pairs"),
             Some("tag:yaml.org,2002:map" | "tag:yaml.org,2002:set") => {
-                return Err(Error::new(
-                    self.text,
-                    "expected a mapping node, but found sequence",
-                    at,
-                )
-                .late());
+                return Err(Error::new(self.text, "expected a mapping node, but found sequence", at).late());
             }
-            Some(tag)
-                if Type::of_tag(tag)
-                    .is_some_and(|t| !matches!(t, Type::Merge | Type::DefaultValue)) =>
-            {
-                return Err(Error::new(
-                    self.text,
-                    "expected a scalar node, but found sequence",
-                    at,
-                )
-                .late());
+            Some(tag) if Type::of_tag(tag).is_some_and(|t| !matches!(t, Type::Merge | Type::DefaultValue)) => {
+                return Err(Error::new(self.text, "expected a scalar node, but found sequence", at).late());
             }
             Some(tag) => return Err(self.unknown_tag(tag, at)),
         };
@@ -474,7 +388,7 @@ impl<'a> Composer<'a> {
                 break self.collection_end(event.end, items.last());
             }
             let item = self.node(event, depth + 1)?;
-            self.refuse_merge(&item)?;
+            self.refuse_bare(&item)?;
             items.push(match shape {
                 None => item,
                 Some(what) => self.pair((what.to_string(), at), &item)?,
@@ -489,20 +403,11 @@ impl<'a> Composer<'a> {
         let problem = match &item.kind {
             Kind::Map(pairs) => match &pairs[..] {
                 [(key, value)] => {
-                    return Ok(Node::new(
-                        item.span,
-                        Kind::Seq(vec![key.clone(), value.clone()]),
-                    ));
+                    return Ok(Node::new(item.span, Kind::Seq(vec![key.clone(), value.clone()])));
                 }
-                _ => format!(
-                    "expected a single mapping item, but found {} items",
-                    pairs.len()
-                ),
+                _ => format!("expected a single mapping item, but found {} items", pairs.len()),
             },
-            other => format!(
-                "expected a mapping of length 1, but found {}",
-                other.python_name()
-            ),
+            other => format!("expected a mapping of length 1, but found {}", other.python_name()),
         };
         Err(Error::within(self.text, Some(context), problem, start_of(item.span)).late())
     }
@@ -511,10 +416,7 @@ impl<'a> Composer<'a> {
     fn collection_end(&self, mark: At, last: Option<&Node>) -> usize {
         let end = self.end(mark);
         let in_flow = end > self.skipped
-            && matches!(
-                self.text.as_bytes().get(end - self.skipped - 1),
-                Some(b']' | b'}')
-            )
+            && matches!(self.text.as_bytes().get(end - self.skipped - 1), Some(b']' | b'}'))
             && last.is_none_or(|last| last.span.end < end);
         match last {
             Some(last) if !in_flow => last.span.end.min(end),
@@ -522,12 +424,21 @@ impl<'a> Composer<'a> {
         }
     }
 
-    /// A `<<` that is no key of a map has no meaning.
-    fn refuse_merge(&self, node: &Node) -> Result<(), Error> {
-        match is_merge(node, self.text, self.skipped) {
-            true => Err(self.unknown_tag("tag:yaml.org,2002:merge", start_of(node.span))),
-            false => Ok(()),
+    /// A `<<` or `=` that is no key of a map has no meaning.
+    fn refuse_bare(&self, node: &Node) -> Result<(), Error> {
+        for (word, tag) in [("<<", "tag:yaml.org,2002:merge"), ("=", "tag:yaml.org,2002:value")] {
+            if self.is_plain(node, word) {
+                return Err(self.unknown_tag(tag, start_of(node.span)));
+            }
         }
+        Ok(())
+    }
+
+    /// Whether a node is exactly `word` without quotes and tags.
+    fn is_plain(&self, node: &Node, word: &str) -> bool {
+        let Kind::Scalar { value: Value::Str(value), style: Style::Plain, .. } = &node.kind else { return false };
+        let written = node.span.start.checked_sub(self.skipped).and_then(|start| self.text.get(start..));
+        &**value == word && written.is_some_and(|text| text.starts_with(word))
     }
 
     fn map(&mut self, start: At, props: Props, flow: bool, depth: u32) -> Result<Node, Error> {
@@ -543,25 +454,13 @@ impl<'a> Composer<'a> {
                     "while constructing pairs"
                 };
                 let problem = "expected a sequence, but found mapping".to_string();
-                return Err(
-                    Error::within(self.text, Some((what.to_string(), at)), problem, at).late(),
-                );
+                return Err(Error::within(self.text, Some((what.to_string(), at)), problem, at).late());
             }
             Some("tag:yaml.org,2002:seq") => {
-                return Err(Error::new(
-                    self.text,
-                    "expected a sequence node, but found mapping",
-                    at,
-                )
-                .late());
+                return Err(Error::new(self.text, "expected a sequence node, but found mapping", at).late());
             }
-            Some(tag)
-                if Type::of_tag(tag)
-                    .is_some_and(|t| !matches!(t, Type::Merge | Type::DefaultValue)) =>
-            {
-                return Err(
-                    Error::new(self.text, "expected a scalar node, but found mapping", at).late(),
-                );
+            Some(tag) if Type::of_tag(tag).is_some_and(|t| !matches!(t, Type::Merge | Type::DefaultValue)) => {
+                return Err(Error::new(self.text, "expected a scalar node, but found mapping", at).late());
             }
             Some(tag) => return Err(self.unknown_tag(tag, at)),
         };
@@ -571,18 +470,14 @@ impl<'a> Composer<'a> {
             let event = self.next()?;
             if matches!(event.what, What::MapEnd) {
                 let last = pairs.written.last().map(|(_, value)| value);
-                break if flow {
-                    self.end(event.end)
-                } else {
-                    self.collection_end(event.end, last)
-                };
+                break if flow { self.end(event.end) } else { self.collection_end(event.end, last) };
             }
             let key = self.node(event, depth + 1)?;
-            let event = self.next()?;
-            if is_merge(&key, self.text, self.skipped) {
+            if self.is_plain(&key, "<<") {
                 if self.options.refuse_duplicates {
                     return Err(self.unknown_tag("tag:yaml.org,2002:merge", start_of(key.span)));
                 }
+                let event = self.next()?;
                 let value = self.node(event, depth + 1)?;
                 self.gather(&value, at, &mut merged)?;
                 continue;
@@ -596,27 +491,17 @@ impl<'a> Composer<'a> {
                 )
                 .late()
             })?;
+            let event = self.next()?;
             let value = self.node(event, depth + 1)?;
-            self.refuse_merge(&value)?;
+            self.refuse_bare(&value)?;
             self.add(&mut pairs, id, key, value)?;
         };
-        let pairs = if merged.is_empty() {
-            pairs.written
-        } else {
-            self.merge(&merged, pairs)?
-        };
+        let pairs = if merged.is_empty() { pairs.written } else { self.merge(&merged, pairs)? };
         let span = self.span(start, end);
         let node = if as_set {
             let members = pairs.iter().map(|(key, _)| key.to_value()).collect();
             let value = Value::special(Special::Set(members));
-            Node::new(
-                span,
-                Kind::Scalar {
-                    value,
-                    text: Str::from(""),
-                    style: Style::Plain,
-                },
-            )
+            Node::new(span, Kind::Scalar { value, text: Str::from(""), style: Style::Plain })
         } else {
             Node::new(span, Kind::Map(pairs))
         };
@@ -635,14 +520,8 @@ impl<'a> Composer<'a> {
             Kind::Seq(_) | Kind::Map(_) => Str::from("?"),
         };
         if self.options.refuse_duplicates {
-            return Err(Error::bare(
-                format!("found duplicate key \"{name}\""),
-                start_of(key.span),
-            )
-            .with_hint(format!(
-                "it is already written in line {}",
-                pairs.written[first].0.span.line
-            )));
+            return Err(Error::bare(format!("found duplicate key \"{name}\""), start_of(key.span))
+                .with_hint(format!("it is already written in line {}", pairs.written[first].0.span.line)));
         }
         self.warnings.push(Warning {
             message: format!("the key `{name}` is written twice, only the second counts"),
@@ -659,10 +538,7 @@ impl<'a> Composer<'a> {
             Error::within(
                 self.text,
                 Some(("while constructing a mapping".to_string(), at)),
-                format!(
-                    "expected a {expected} for merging, but found {}",
-                    found.kind.python_name()
-                ),
+                format!("expected a {expected} for merging, but found {}", found.kind.python_name()),
                 start_of(found.span),
             )
             .late()
@@ -730,21 +606,4 @@ impl Id {
             other => Id::Other(format!("{other:?}")),
         })
     }
-}
-
-/// Whether a node is a plain `<<`; a quoted one is a text.
-fn is_merge(node: &Node, text: &str, skipped: usize) -> bool {
-    let Kind::Scalar {
-        value: Value::Str(value),
-        style: Style::Plain,
-        ..
-    } = &node.kind
-    else {
-        return false;
-    };
-    &**value == "<<"
-        && node.span.start >= skipped
-        && text
-            .get(node.span.start - skipped..)
-            .is_some_and(|t| t.starts_with("<<"))
 }

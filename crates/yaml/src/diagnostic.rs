@@ -59,14 +59,7 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, code: &'static str, message: String) -> Diagnostic {
-        Diagnostic {
-            severity,
-            code,
-            message,
-            file: None,
-            marks: Vec::new(),
-            help: None,
-        }
+        Diagnostic { severity, code, message, file: None, marks: Vec::new(), help: None }
     }
 
     /// Names the file.
@@ -78,15 +71,9 @@ impl Diagnostic {
     /// Points at `span` of `text` with a label; the first call is the place that counts.
     pub fn at(mut self, text: &str, span: Span, label: impl Into<String>) -> Diagnostic {
         let source = line_of(text, span.line);
-        let left = source
-            .chars()
-            .count()
-            .saturating_sub(span.column as usize - 1)
-            .max(1);
-        let written = text
-            .get(span.start..span.end)
-            .and_then(|t| t.lines().next())
-            .map_or(1, |t| t.trim_end().chars().count());
+        let left = source.chars().count().saturating_sub(span.column as usize - 1).max(1);
+        let written =
+            text.get(span.start..span.end).and_then(|t| t.lines().next()).map_or(1, |t| t.trim_end().chars().count());
         self.marks.push(Mark {
             line: span.line,
             column: span.column,
@@ -120,9 +107,11 @@ impl Diagnostic {
 
     /// A duplicate key, as a diagnostic that shows both places.
     pub fn from_yaml_warning(code: &'static str, text: &str, warning: &Warning) -> Diagnostic {
-        Diagnostic::warning(code, warning.message.clone())
-            .at(text, warning.span, "this one counts")
-            .at(text, warning.other, "first written here")
+        Diagnostic::warning(code, warning.message.clone()).at(text, warning.span, "this one counts").at(
+            text,
+            warning.other,
+            "first written here",
+        )
     }
 
     /// Line of the place that counts, or 0.
@@ -158,33 +147,16 @@ impl Diagnostic {
             Severity::Error => ("error", ink.error),
             Severity::Warning => ("warning", ink.warning),
         };
-        writeln!(
-            out,
-            "{paint}{word}[{}]{}: {}",
-            self.code, ink.reset, self.message
-        )?;
-        let digits = self
-            .marks
-            .iter()
-            .map(|mark| mark.line)
-            .max()
-            .unwrap_or(1)
-            .to_string()
-            .len();
+        writeln!(out, "{paint}{word}[{}]{}: {}", self.code, ink.reset, self.message)?;
+        let digits = self.marks.iter().map(|mark| mark.line).max().unwrap_or(1).to_string().len();
         let gutter = " ".repeat(digits + 1);
         match (&self.file, self.marks.first()) {
             (Some(file), Some(mark)) => {
-                writeln!(
-                    out,
-                    "{gutter} {}╭─[{file}:{}:{}]{}",
-                    ink.frame, mark.line, mark.column, ink.reset
-                )?;
+                writeln!(out, "{gutter} {}╭─[{file}:{}:{}]{}", ink.frame, mark.line, mark.column, ink.reset)?;
             }
-            (None, Some(mark)) => writeln!(
-                out,
-                "{gutter} {}╭─[{}:{}]{}",
-                ink.frame, mark.line, mark.column, ink.reset
-            )?,
+            (None, Some(mark)) => {
+                writeln!(out, "{gutter} {}╭─[{}:{}]{}", ink.frame, mark.line, mark.column, ink.reset)?
+            }
             (Some(file), None) => writeln!(out, "{gutter} {}╭─[{file}]{}", ink.frame, ink.reset)?,
             (None, None) => {}
         }
@@ -211,27 +183,12 @@ impl fmt::Display for Diagnostic {
 const MAX_SHOWN: usize = 160;
 
 impl Mark {
-    fn write(
-        &self,
-        out: &mut impl fmt::Write,
-        ink: &Ink,
-        digits: usize,
-        paint: &str,
-    ) -> fmt::Result {
+    fn write(&self, out: &mut impl fmt::Write, ink: &Ink, digits: usize, paint: &str) -> fmt::Result {
         let gutter = " ".repeat(digits + 1);
         let column = self.column.max(1) as usize - 1;
         // A tab is shown as one space, so that the line below fits.
-        let shown: String = self
-            .source
-            .chars()
-            .take(MAX_SHOWN)
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
-        writeln!(
-            out,
-            " {}{:>digits$} │{} {shown}",
-            ink.frame, self.line, ink.reset
-        )?;
+        let shown: String = self.source.chars().take(MAX_SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        writeln!(out, " {}{:>digits$} │{} {shown}", ink.frame, self.line, ink.reset)?;
         if column >= MAX_SHOWN {
             return writeln!(out, "{gutter} {}·{} {}", ink.frame, ink.reset, self.label);
         }
@@ -248,28 +205,16 @@ impl Mark {
             );
         }
         let middle = width / 2;
-        let line: String = (0..width)
-            .map(|i| if i == middle { '┬' } else { '─' })
-            .collect();
-        writeln!(
-            out,
-            "{gutter} {}·{} {pad}{paint}{line}{}",
-            ink.frame, ink.reset, ink.reset
-        )?;
+        let line: String = (0..width).map(|i| if i == middle { '┬' } else { '─' }).collect();
+        writeln!(out, "{gutter} {}·{} {pad}{paint}{line}{}", ink.frame, ink.reset, ink.reset)?;
         let pad = " ".repeat(column + middle);
-        writeln!(
-            out,
-            "{gutter} {}·{} {pad}{paint}╰── {}{}",
-            ink.frame, ink.reset, self.label, ink.reset
-        )
+        writeln!(out, "{gutter} {}·{} {pad}{paint}╰── {}{}", ink.frame, ink.reset, self.label, ink.reset)
     }
 }
 
 fn line_of(text: &str, line: u32) -> &str {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.lines()
-        .nth((line as usize).saturating_sub(1))
-        .unwrap_or_default()
+    text.lines().nth((line as usize).saturating_sub(1)).unwrap_or_default()
 }
 
 /// Escape sequences, or nothing.
@@ -280,18 +225,8 @@ struct Ink {
     reset: &'static str,
 }
 
-const PLAIN: Ink = Ink {
-    error: "",
-    warning: "",
-    frame: "",
-    reset: "",
-};
-const COLOURED: Ink = Ink {
-    error: "\x1b[1;31m",
-    warning: "\x1b[1;33m",
-    frame: "\x1b[2m",
-    reset: "\x1b[0m",
-};
+const PLAIN: Ink = Ink { error: "", warning: "", frame: "", reset: "" };
+const COLOURED: Ink = Ink { error: "\x1b[1;31m", warning: "\x1b[1;33m", frame: "\x1b[2m", reset: "\x1b[0m" };
 
 /// All of them, one after the other, with a line that counts them.
 impl Diagnostic {
@@ -303,12 +238,7 @@ impl Diagnostic {
             out.push('\n');
         }
         let errors = diagnostics.iter().filter(|d| d.is_error()).count();
-        let _ = writeln!(
-            out,
-            "{}, {}",
-            count(errors, "error"),
-            count(diagnostics.len() - errors, "warning")
-        );
+        let _ = writeln!(out, "{}, {}", count(errors, "error"), count(diagnostics.len() - errors, "warning"));
         out
     }
 }

@@ -26,12 +26,7 @@ pub struct Layout {
 
 impl Default for Layout {
     fn default() -> Layout {
-        Layout {
-            indent: 2,
-            width: 80,
-            unicode: true,
-            sorted: false,
-        }
+        Layout { indent: 2, width: 80, unicode: true, sorted: false }
     }
 }
 
@@ -86,8 +81,7 @@ unsafe fn append(data: *mut c_void, buffer: *mut u8, size: u64) -> i32 {
 
 impl<'a> Emitter<'a> {
     fn new(out: &'a mut Vec<u8>, layout: Layout) -> Emitter<'a> {
-        let raw = Box::into_raw(Box::new(MaybeUninit::<c::yaml_emitter_t>::zeroed()))
-            .cast::<c::yaml_emitter_t>();
+        let raw = Box::into_raw(Box::new(MaybeUninit::<c::yaml_emitter_t>::zeroed())).cast::<c::yaml_emitter_t>();
         // SAFETY: a fresh allocation that stays at its address until `drop`; `out` is borrowed for `'a`.
         unsafe {
             // Initialising only allocates; there is no other failure.
@@ -97,24 +91,12 @@ impl<'a> Emitter<'a> {
             c::yaml_emitter_set_width(raw, i32::from(layout.width));
             c::yaml_emitter_set_unicode(raw, layout.unicode);
         }
-        let mut emitter = Emitter {
-            raw,
-            out: std::marker::PhantomData,
-        };
+        let mut emitter = Emitter { raw, out: std::marker::PhantomData };
         // SAFETY: each closure fills a zeroed event; null means "none" for directives.
         unsafe {
+            emitter.emit(|event| c::yaml_stream_start_event_initialize(event, c::YAML_UTF8_ENCODING).ok);
             emitter.emit(|event| {
-                c::yaml_stream_start_event_initialize(event, c::YAML_UTF8_ENCODING).ok
-            });
-            emitter.emit(|event| {
-                c::yaml_document_start_event_initialize(
-                    event,
-                    null_mut(),
-                    null_mut(),
-                    null_mut(),
-                    true,
-                )
-                .ok
+                c::yaml_document_start_event_initialize(event, null_mut(), null_mut(), null_mut(), true).ok
             });
         }
         emitter
@@ -139,13 +121,9 @@ impl<'a> Emitter<'a> {
         match step {
             Step::Key(key) => self.text(key),
             // SAFETY: each closure fills the event.
-            Step::EndSeq => unsafe {
-                self.emit(|event| c::yaml_sequence_end_event_initialize(event).ok)
-            },
+            Step::EndSeq => unsafe { self.emit(|event| c::yaml_sequence_end_event_initialize(event).ok) },
             // SAFETY: as above.
-            Step::EndMap => unsafe {
-                self.emit(|event| c::yaml_mapping_end_event_initialize(event).ok)
-            },
+            Step::EndMap => unsafe { self.emit(|event| c::yaml_mapping_end_event_initialize(event).ok) },
             Step::Value(value) => self.value(value, sorted, pending),
         }
     }
@@ -174,10 +152,7 @@ impl<'a> Emitter<'a> {
                     pending.extend([Step::Value(value), Step::Value(key)]);
                 }
             }
-            Special::DateTime {
-                micros,
-                offset_seconds,
-            } => self.plain(&date(*micros, *offset_seconds)),
+            Special::DateTime { micros, offset_seconds } => self.plain(&date(*micros, *offset_seconds)),
             Special::Regex(text) => self.text(text),
             Special::Timespan(micros) => self.plain(&float(*micros as f64 / 1e6)),
             Special::Bytes(bytes) => self.text(&String::from_utf8_lossy(bytes)),
@@ -187,11 +162,7 @@ impl<'a> Emitter<'a> {
     fn seq<'v>(&mut self, items: &'v [Value], pending: &mut Vec<Step<'v>>) {
         let style = c::yaml_sequence_style_t::YAML_BLOCK_SEQUENCE_STYLE;
         // SAFETY: fills the event; no anchor and no tag.
-        unsafe {
-            self.emit(|event| {
-                c::yaml_sequence_start_event_initialize(event, null(), null(), true, style).ok
-            })
-        };
+        unsafe { self.emit(|event| c::yaml_sequence_start_event_initialize(event, null(), null(), true, style).ok) };
         pending.push(Step::EndSeq);
         pending.extend(items.iter().rev().map(Step::Value));
     }
@@ -199,11 +170,7 @@ impl<'a> Emitter<'a> {
     fn start_map(&mut self) {
         let style = c::yaml_mapping_style_t::YAML_BLOCK_MAPPING_STYLE;
         // SAFETY: fills the event; no anchor and no tag.
-        unsafe {
-            self.emit(|event| {
-                c::yaml_mapping_start_event_initialize(event, null(), null(), true, style).ok
-            })
-        };
+        unsafe { self.emit(|event| c::yaml_mapping_start_event_initialize(event, null(), null(), true, style).ok) };
     }
 
     fn map<'v>(&mut self, map: &'v Map, sorted: bool, pending: &mut Vec<Step<'v>>) {
@@ -233,17 +200,7 @@ impl<'a> Emitter<'a> {
         // SAFETY: pointer and length come from one text; the emitter copies it.
         unsafe {
             self.emit(|event| {
-                c::yaml_scalar_event_initialize(
-                    event,
-                    null(),
-                    null(),
-                    text.as_ptr(),
-                    len,
-                    plain,
-                    true,
-                    style,
-                )
-                .ok
+                c::yaml_scalar_event_initialize(event, null(), null(), text.as_ptr(), len, plain, true, style).ok
             });
         }
     }
@@ -263,9 +220,7 @@ impl Drop for Emitter<'_> {
         // SAFETY: made in `new` by `Box::into_raw`, deleted and freed exactly here.
         unsafe {
             c::yaml_emitter_delete(self.raw);
-            drop(Box::from_raw(
-                self.raw.cast::<MaybeUninit<c::yaml_emitter_t>>(),
-            ));
+            drop(Box::from_raw(self.raw.cast::<MaybeUninit<c::yaml_emitter_t>>()));
         }
     }
 }
@@ -283,21 +238,14 @@ fn float(x: f64) -> String {
         return text;
     };
     let point = if mantissa.contains('.') { "" } else { ".0" };
-    let (sign, digits) = exponent
-        .strip_prefix('-')
-        .map_or(('+', exponent), |digits| ('-', digits));
+    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
     format!("{mantissa}{point}e{sign}{digits:0>2}")
 }
 
 fn date(micros: i64, offset_seconds: i32) -> String {
-    let zoned = jiff::Timestamp::from_microsecond(micros)
-        .ok()
-        .zip(jiff::tz::Offset::from_seconds(offset_seconds).ok());
+    let zoned = jiff::Timestamp::from_microsecond(micros).ok().zip(jiff::tz::Offset::from_seconds(offset_seconds).ok());
     match zoned {
-        Some((at, offset)) => at
-            .to_zoned(offset.to_time_zone())
-            .strftime("%Y-%m-%d %H:%M:%S%.f%:z")
-            .to_string(),
+        Some((at, offset)) => at.to_zoned(offset.to_time_zone()).strftime("%Y-%m-%d %H:%M:%S%.f%:z").to_string(),
         None => to_json(&Value::Int(micros)),
     }
 }
@@ -331,16 +279,7 @@ mod tests {
     #[test]
     fn depth_is_no_trouble() {
         let deep = (0..1_000).fold(Value::Null, |inner, _| Value::from(vec![inner]));
-        assert!(
-            to_yaml_with(
-                &deep,
-                Layout {
-                    indent: 2,
-                    ..Layout::default()
-                }
-            )
-            .ends_with("null\n")
-        );
+        assert!(to_yaml_with(&deep, Layout { indent: 2, ..Layout::default() }).ends_with("null\n"));
     }
 
     fn anything() -> impl Strategy<Value = Value> {

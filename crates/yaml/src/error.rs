@@ -45,48 +45,20 @@ impl Error {
         Error::within(text, None, message.into(), at)
     }
 
-    pub(crate) fn within(
-        text: &str,
-        context: Option<(String, Place)>,
-        message: String,
-        at: Place,
-    ) -> Error {
+    pub(crate) fn within(text: &str, context: Option<(String, Place)>, message: String, at: Place) -> Error {
         let hint = hint::for_problem(text, &message, context.as_ref(), at);
-        Error {
-            at,
-            message,
-            hint,
-            context,
-            form: Form::Marked,
-            late: false,
-        }
+        Error { at, message, hint, context, form: Form::Marked, late: false }
     }
 
     /// An error that PyYAML reports without a place.
     pub(crate) fn bare(message: impl Into<String>, at: Place) -> Error {
-        Error {
-            at,
-            message: message.into(),
-            hint: None,
-            context: None,
-            form: Form::Bare,
-            late: false,
-        }
+        Error { at, message: message.into(), hint: None, context: None, form: Form::Bare, late: false }
     }
 
     pub(crate) fn character(message: String, at: Place, position: usize) -> Error {
-        let hint = Some(
-            "remove the character, or write it as an escape such as `\"\\x07\"` in double quotes"
-                .to_string(),
-        );
-        Error {
-            at,
-            message,
-            hint,
-            context: None,
-            form: Form::Position(position),
-            late: false,
-        }
+        let hint =
+            Some("remove the character, or write it as an escape such as `\"\\x07\"` in double quotes".to_string());
+        Error { at, message, hint, context: None, form: Form::Position(position), late: false }
     }
 
     /// Marks it as one that PyYAML finds only after it has read the whole text.
@@ -115,14 +87,11 @@ impl Error {
             }
             text.push('\n');
         }
-        text.push_str(&self.message);
+        // The library that StackStorm uses has this misprint; ours does not.
+        text.push_str(&self.message.replace("hexadecimal number", "hexdecimal number"));
         match self.form {
             Form::Marked => {
-                let _ = write!(
-                    text,
-                    "{NAME}line {}, column {}",
-                    self.at.line, self.at.column
-                );
+                let _ = write!(text, "{NAME}line {}, column {}", self.at.line, self.at.column);
             }
             Form::Position(n) => {
                 let _ = write!(text, "{NAME}position {n}");

@@ -42,21 +42,10 @@ pub(crate) enum What {
     DocumentStart,
     DocumentEnd,
     Alias(String),
-    Scalar {
-        props: Props,
-        text: String,
-        style: RawStyle,
-        plain: bool,
-        quoted: bool,
-    },
-    SeqStart {
-        props: Props,
-    },
+    Scalar { props: Props, text: String, style: RawStyle, plain: bool, quoted: bool },
+    SeqStart { props: Props },
     SeqEnd,
-    MapStart {
-        props: Props,
-        flow: bool,
-    },
+    MapStart { props: Props, flow: bool },
     MapEnd,
 }
 
@@ -85,8 +74,7 @@ pub(crate) struct Events<'a> {
 
 impl<'a> Events<'a> {
     pub(crate) fn new(text: &'a str) -> Events<'a> {
-        let parser = Box::into_raw(Box::new(MaybeUninit::<c::yaml_parser_t>::zeroed()))
-            .cast::<c::yaml_parser_t>();
+        let parser = Box::into_raw(Box::new(MaybeUninit::<c::yaml_parser_t>::zeroed())).cast::<c::yaml_parser_t>();
         // SAFETY: `parser` is a fresh allocation of the right size that nobody else points to; it stays at
         // this address until `drop`, as the parser keeps a pointer to itself. The text is borrowed for `'a`.
         unsafe {
@@ -95,10 +83,7 @@ impl<'a> Events<'a> {
             c::yaml_parser_set_encoding(parser, c::YAML_UTF8_ENCODING);
             c::yaml_parser_set_input_string(parser, text.as_ptr(), text.len() as u64);
         }
-        Events {
-            parser,
-            text: PhantomData,
-        }
+        Events { parser, text: PhantomData }
     }
 
     pub(crate) fn next(&mut self) -> Result<Event, Stopped> {
@@ -110,11 +95,7 @@ impl<'a> Events<'a> {
                 return Err(self.stopped());
             }
             let event = event.as_mut_ptr();
-            let copied = Event {
-                what: what(&*event),
-                start: at((*event).start_mark),
-                end: at((*event).end_mark),
-            };
+            let copied = Event { what: what(&*event), start: at((*event).start_mark), end: at((*event).end_mark) };
             c::yaml_event_delete(event);
             Ok(copied)
         }
@@ -124,12 +105,10 @@ impl<'a> Events<'a> {
         // SAFETY: the parser is initialised; its problem and context are null or static C strings.
         unsafe {
             let parser = &*self.parser;
-            let problem = text_at(parser.problem.cast())
-                .unwrap_or_else(|| "the text cannot be scanned".to_string());
+            let problem = text_at(parser.problem.cast()).unwrap_or_else(|| "the text cannot be scanned".to_string());
             let reader = matches!(parser.error, c::yaml_error_type_t::YAML_READER_ERROR);
             Stopped {
-                context: text_at(parser.context.cast())
-                    .map(|context| (context, at(parser.context_mark))),
+                context: text_at(parser.context.cast()).map(|context| (context, at(parser.context_mark))),
                 problem,
                 at: at(parser.problem_mark),
                 byte: reader.then_some((parser.problem_offset as usize, parser.problem_value)),
@@ -143,19 +122,13 @@ impl Drop for Events<'_> {
         // SAFETY: made in `new` by `Box::into_raw`, deleted and freed exactly here.
         unsafe {
             c::yaml_parser_delete(self.parser);
-            drop(Box::from_raw(
-                self.parser.cast::<MaybeUninit<c::yaml_parser_t>>(),
-            ));
+            drop(Box::from_raw(self.parser.cast::<MaybeUninit<c::yaml_parser_t>>()));
         }
     }
 }
 
 fn at(mark: c::yaml_mark_t) -> At {
-    At {
-        index: mark.index as usize,
-        line: mark.line as usize,
-        column: mark.column as usize,
-    }
+    At { index: mark.index as usize, line: mark.line as usize, column: mark.column as usize }
 }
 
 /// Copies a C string; null is nothing.
@@ -167,11 +140,7 @@ unsafe fn text_at(pointer: *const u8) -> Option<String> {
         return None;
     }
     // SAFETY: not null, and ended by a zero as the caller promises.
-    Some(
-        unsafe { CStr::from_ptr(pointer.cast()) }
-            .to_string_lossy()
-            .into_owned(),
-    )
+    Some(unsafe { CStr::from_ptr(pointer.cast()) }.to_string_lossy().into_owned())
 }
 
 /// Copies an event.
@@ -183,17 +152,12 @@ unsafe fn what(event: &c::yaml_event_t) -> What {
     // the value of a scalar, which has its length beside it.
     unsafe {
         match event.type_ {
-            c::YAML_ALIAS_EVENT => {
-                What::Alias(text_at(event.data.alias.anchor).unwrap_or_default())
-            }
+            c::YAML_ALIAS_EVENT => What::Alias(text_at(event.data.alias.anchor).unwrap_or_default()),
             c::YAML_SCALAR_EVENT => {
                 let scalar = &event.data.scalar;
                 let bytes = std::slice::from_raw_parts(scalar.value, scalar.length as usize);
                 What::Scalar {
-                    props: Props {
-                        anchor: text_at(scalar.anchor),
-                        tag: text_at(scalar.tag),
-                    },
+                    props: Props { anchor: text_at(scalar.anchor), tag: text_at(scalar.tag) },
                     text: String::from_utf8_lossy(bytes).into_owned(),
                     style: style(scalar.style),
                     plain: scalar.plain_implicit,
@@ -202,23 +166,12 @@ unsafe fn what(event: &c::yaml_event_t) -> What {
             }
             c::YAML_SEQUENCE_START_EVENT => {
                 let seq = &event.data.sequence_start;
-                What::SeqStart {
-                    props: Props {
-                        anchor: text_at(seq.anchor),
-                        tag: text_at(seq.tag),
-                    },
-                }
+                What::SeqStart { props: Props { anchor: text_at(seq.anchor), tag: text_at(seq.tag) } }
             }
             c::YAML_MAPPING_START_EVENT => {
                 let map = &event.data.mapping_start;
                 let flow = matches!(map.style, c::yaml_mapping_style_t::YAML_FLOW_MAPPING_STYLE);
-                What::MapStart {
-                    props: Props {
-                        anchor: text_at(map.anchor),
-                        tag: text_at(map.tag),
-                    },
-                    flow,
-                }
+                What::MapStart { props: Props { anchor: text_at(map.anchor), tag: text_at(map.tag) }, flow }
             }
             c::YAML_SEQUENCE_END_EVENT => What::SeqEnd,
             c::YAML_MAPPING_END_EVENT => What::MapEnd,

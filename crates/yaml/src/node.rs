@@ -97,12 +97,7 @@ impl Node {
                 add(value);
             }),
         }
-        Node(Arc::new(Inner {
-            span,
-            kind,
-            size,
-            height: height + 1,
-        }))
+        Node(Arc::new(Inner { span, kind, size, height: height + 1 }))
     }
 
     /// The member of a map under the text `key`.
@@ -112,10 +107,7 @@ impl Node {
 
     /// The key and the member of a map under the text `key`; for pointing at the key.
     pub fn entry(&self, key: &str) -> Option<(&Node, &Node)> {
-        let pair = self
-            .as_map()?
-            .iter()
-            .find(|(k, _)| k.as_str() == Some(key))?;
+        let pair = self.as_map()?.iter().find(|(k, _)| k.as_str() == Some(key))?;
         Some((&pair.0, &pair.1))
     }
 
@@ -150,13 +142,7 @@ impl Node {
 
     /// Whether it is null: written so, or left empty.
     pub fn is_null(&self) -> bool {
-        matches!(
-            &self.kind,
-            Kind::Scalar {
-                value: Value::Null,
-                ..
-            }
-        )
+        matches!(&self.kind, Kind::Scalar { value: Value::Null, .. })
     }
 
     /// What people call its type: `a text`, `a number`, `a list`, ….
@@ -193,17 +179,8 @@ impl Node {
 fn map_value(pairs: &[(Node, Node)]) -> Value {
     let mut map = Map::with_capacity(pairs.len());
     for (key, value) in pairs {
-        let Kind::Scalar {
-            value: Value::Str(key),
-            ..
-        } = &key.kind
-        else {
-            return Value::special(Special::Dict(
-                pairs
-                    .iter()
-                    .map(|(k, v)| (k.to_value(), v.to_value()))
-                    .collect(),
-            ));
+        let Kind::Scalar { value: Value::Str(key), .. } = &key.kind else {
+            return Value::special(Special::Dict(pairs.iter().map(|(k, v)| (k.to_value(), v.to_value())).collect()));
         };
         map.insert(key.clone(), value.to_value());
     }

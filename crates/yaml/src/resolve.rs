@@ -68,11 +68,7 @@ impl Type {
         match first {
             b'~' if text == "~" => Type::Null,
             b'n' | b'N' if matches!(text, "null" | "Null" | "NULL") => Type::Null,
-            b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O'
-                if is_bool(text) =>
-            {
-                Type::Bool
-            }
+            b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' if is_bool(text) => Type::Bool,
             b'<' if text == "<<" => Type::Merge,
             b'=' if text == "=" => Type::DefaultValue,
             b'+' | b'-' | b'.' | b'0'..=b'9' => of_number(text),
@@ -99,11 +95,7 @@ fn is_bool(text: &str) -> bool {
         let (head, tail) = text.split_at(1);
         head == head.to_ascii_uppercase() && tail == tail.to_ascii_lowercase()
     };
-    right_case
-        && matches!(
-            lower.as_str(),
-            "yes" | "no" | "true" | "false" | "on" | "off"
-        )
+    right_case && matches!(lower.as_str(), "yes" | "no" | "true" | "false" | "on" | "off")
 }
 
 /// A cursor over ASCII text that eats what a pattern says.
@@ -136,17 +128,9 @@ impl<'a> Eat<'a> {
     fn sixties(&mut self) -> bool {
         let mut any = false;
         while let [b':', rest @ ..] = self.0 {
-            let digits = rest
-                .iter()
-                .take(2)
-                .take_while(|b| b.is_ascii_digit())
-                .count();
+            let digits = rest.iter().take(2).take_while(|b| b.is_ascii_digit()).count();
             // Two digits only if the first is 0-5; else one, and what follows must match on its own.
-            let digits = if digits == 2 && !matches!(rest[0], b'0'..=b'5') {
-                1
-            } else {
-                digits
-            };
+            let digits = if digits == 2 && !matches!(rest[0], b'0'..=b'5') { 1 } else { digits };
             if digits == 0 {
                 return any;
             }
@@ -158,9 +142,7 @@ impl<'a> Eat<'a> {
 
     fn exponent(&mut self) -> bool {
         let saved = self.0;
-        let whole = self.one(|b| matches!(b, b'e' | b'E'))
-            && self.sign()
-            && self.many(|b| b.is_ascii_digit()) > 0;
+        let whole = self.one(|b| matches!(b, b'e' | b'E')) && self.sign() && self.many(|b| b.is_ascii_digit()) > 0;
         if !whole {
             self.0 = saved;
         }
@@ -177,11 +159,7 @@ fn digit_or_line(b: u8) -> bool {
 }
 
 fn is_float(text: &str) -> bool {
-    if matches!(
-        text.trim_start_matches(['+', '-']),
-        ".inf" | ".Inf" | ".INF"
-    ) && text.len() <= 5
-    {
+    if matches!(text.trim_start_matches(['+', '-']), ".inf" | ".Inf" | ".INF") && text.len() <= 5 {
         return true;
     }
     if matches!(text, ".nan" | ".NaN" | ".NAN") {
@@ -218,12 +196,8 @@ fn is_int(text: &str) -> bool {
     match rest {
         [] => false,
         [b'0'] => true,
-        [b'0', b'b', bits @ ..] => {
-            !bits.is_empty() && bits.iter().all(|b| matches!(b, b'0' | b'1' | b'_'))
-        }
-        [b'0', b'x', digits @ ..] => {
-            !digits.is_empty() && digits.iter().all(|b| b.is_ascii_hexdigit() || *b == b'_')
-        }
+        [b'0', b'b', bits @ ..] => !bits.is_empty() && bits.iter().all(|b| matches!(b, b'0' | b'1' | b'_')),
+        [b'0', b'x', digits @ ..] => !digits.is_empty() && digits.iter().all(|b| b.is_ascii_hexdigit() || *b == b'_'),
         [b'0', octal @ ..] => octal.iter().all(|b| matches!(b, b'0'..=b'7' | b'_')),
         [b'1'..=b'9', ..] => {
             eat.many(digit_or_line);
@@ -253,43 +227,22 @@ fn is_timestamp(text: &str) -> bool {
 fn stamp(text: &str) -> Option<Stamp> {
     let mut eat = Eat(text.as_bytes());
     let year = number(&mut eat, 4, 4)?;
-    let date = (
-        year as i16,
-        after(&mut eat, b'-', 1)? as i8,
-        after(&mut eat, b'-', 1)? as i8,
-    );
+    let date = (year as i16, after(&mut eat, b'-', 1)? as i8, after(&mut eat, b'-', 1)? as i8);
     if eat.done() {
-        return Some(Stamp {
-            date,
-            time: None,
-            offset: 0,
-        });
+        return Some(Stamp { date, time: None, offset: 0 });
     }
     if !eat.one(|b| matches!(b, b'T' | b't')) && eat.many(|b| matches!(b, b' ' | b'\t')) == 0 {
         return None;
     }
     let hour = number(&mut eat, 1, 2)?;
     let (minute, second) = (after(&mut eat, b':', 2)?, after(&mut eat, b':', 2)?);
-    let micros = if eat.one(|b| b == b'.') {
-        fraction(&mut eat)
-    } else {
-        0
-    };
+    let micros = if eat.one(|b| b == b'.') { fraction(&mut eat) } else { 0 };
     let offset = zone(&mut eat)?;
-    Some(Stamp {
-        date,
-        time: Some((hour as i8, minute as i8, second as i8, micros)),
-        offset,
-    })
+    Some(Stamp { date, time: Some((hour as i8, minute as i8, second as i8, micros)), offset })
 }
 
 fn number(eat: &mut Eat<'_>, least: usize, most: usize) -> Option<i32> {
-    let digits = eat
-        .0
-        .iter()
-        .take(most)
-        .take_while(|b| b.is_ascii_digit())
-        .count();
+    let digits = eat.0.iter().take(most).take_while(|b| b.is_ascii_digit()).count();
     let (head, rest) = eat.0.split_at_checked(digits)?;
     eat.0 = rest;
     (digits >= least).then(|| head.iter().fold(0, |n, b| n * 10 + i32::from(b - b'0')))
@@ -302,14 +255,7 @@ fn after(eat: &mut Eat<'_>, mark: u8, least: usize) -> Option<i32> {
 fn fraction(eat: &mut Eat<'_>) -> u32 {
     let digits = eat.0;
     let n = eat.many(|b| b.is_ascii_digit());
-    (0..6).fold(0, |micros, i| {
-        micros * 10
-            + if i < n {
-                u32::from(digits[i] - b'0')
-            } else {
-                0
-            }
-    })
+    (0..6).fold(0, |micros, i| micros * 10 + if i < n { u32::from(digits[i] - b'0') } else { 0 })
 }
 
 /// The offset at the end in seconds; none written is 0.
@@ -325,8 +271,7 @@ fn zone(eat: &mut Eat<'_>) -> Option<i32> {
     let hours = number(eat, 1, 2)?;
     let minutes = if eat.done() { 0 } else { after(eat, b':', 2)? };
     let seconds = hours * 3600 + minutes * 60;
-    eat.done()
-        .then_some(if negative { -seconds } else { seconds })
+    eat.done().then_some(if negative { -seconds } else { seconds })
 }
 
 /// Makes the value of type `kind` from `text`. The error says in Python's spirit what does not fit.
@@ -339,16 +284,15 @@ pub(crate) fn construct(kind: Type, text: &str) -> Result<Value, String> {
             _ => Err(format!("`{text}` is neither true nor false")),
         },
         Type::Int => int(text),
-        Type::Float => float(text)
-            .map(Value::Float)
-            .ok_or_else(|| format!("could not convert string to float: '{text}'")),
+        Type::Float => {
+            float(text).map(Value::Float).ok_or_else(|| format!("could not convert string to float: '{text}'"))
+        }
         Type::Timestamp => timestamp(text),
         Type::Binary => base64(text).map(|bytes| Value::special(Special::Bytes(bytes))),
         Type::Str => Ok(Value::Str(Str::from(text))),
-        Type::Merge | Type::DefaultValue => Err(format!(
-            "could not determine a constructor for the tag '{}'",
-            kind.tag()
-        )),
+        Type::Merge | Type::DefaultValue => {
+            Err(format!("could not determine a constructor for the tag '{}'", kind.tag()))
+        }
     }
 }
 
@@ -360,10 +304,7 @@ fn int(text: &str) -> Result<Value, String> {
         _ => (false, clean.as_str()),
     };
     if digits.len() > MAX_DIGITS {
-        return Err(format!(
-            "a whole number of {} digits is too long, the limit is {MAX_DIGITS}",
-            digits.len()
-        ));
+        return Err(format!("a whole number of {} digits is too long, the limit is {MAX_DIGITS}", digits.len()));
     }
     let parsed = if let Some(bits) = digits.strip_prefix("0b") {
         big(bits, 2)?
@@ -372,9 +313,7 @@ fn int(text: &str) -> Result<Value, String> {
     } else if digits.len() > 1 && digits.starts_with('0') {
         big(digits, 8)?
     } else if digits.contains(':') {
-        digits.split(':').try_fold(BigInt::ZERO, |n, part| {
-            Ok::<_, String>(n * 60 + big(part, 10)?)
-        })?
+        digits.split(':').try_fold(BigInt::ZERO, |n, part| Ok::<_, String>(n * 60 + big(part, 10)?))?
     } else {
         big(digits, 10)?
     };
@@ -390,19 +329,13 @@ fn big(digits: &str, base: u32) -> Result<BigInt, String> {
 }
 
 fn float(text: &str) -> Option<f64> {
-    let clean: String = text
-        .chars()
-        .filter(|c| *c != '_')
-        .collect::<String>()
-        .to_ascii_lowercase();
+    let clean: String = text.chars().filter(|c| *c != '_').collect::<String>().to_ascii_lowercase();
     let sign = if clean.starts_with('-') { -1.0 } else { 1.0 };
     let digits = clean.strip_prefix(['+', '-']).unwrap_or(&clean);
     let value = match digits {
         ".inf" => f64::INFINITY,
         ".nan" => f64::NAN,
-        _ if digits.contains(':') => digits
-            .split(':')
-            .try_fold(0.0, |n, part| Some(n * 60.0 + decimal(part)?))?,
+        _ if digits.contains(':') => digits.split(':').try_fold(0.0, |n, part| Some(n * 60.0 + decimal(part)?))?,
         _ => decimal(digits)?,
     };
     Some(sign * value)
@@ -428,18 +361,10 @@ fn timestamp(text: &str) -> Result<Value, String> {
     if stamp.offset.abs() >= 86_400 {
         return Err(format!("`{text}` is a day or more off UTC"));
     }
-    let days = i64::from(
-        date.since(jiff::civil::date(1970, 1, 1))
-            .map_or(0, |span| span.get_days()),
-    );
-    let seconds =
-        days * 86_400 + i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
-    let micros = (seconds - i64::from(stamp.offset)) * 1_000_000
-        + i64::from(time.subsec_nanosecond() / 1000);
-    Ok(Value::special(Special::DateTime {
-        micros,
-        offset_seconds: stamp.offset,
-    }))
+    let days = i64::from(date.since(jiff::civil::date(1970, 1, 1)).map_or(0, |span| span.get_days()));
+    let seconds = days * 86_400 + i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
+    let micros = (seconds - i64::from(stamp.offset)) * 1_000_000 + i64::from(time.subsec_nanosecond() / 1000);
+    Ok(Value::special(Special::DateTime { micros, offset_seconds: stamp.offset }))
 }
 
 /// Decodes base64, skipping what is not of its alphabet, as Python's decoder does.
@@ -479,8 +404,7 @@ mod tests {
     /// The value of a plain scalar, printed; `error` when PyYAML raises.
     fn check(cases: &[(&str, &str)]) {
         for (text, expected) in cases {
-            let got = construct(Type::of_plain(text), text)
-                .map_or("error".to_string(), |v| format!("{v:?}"));
+            let got = construct(Type::of_plain(text), text).map_or("error".to_string(), |v| format!("{v:?}"));
             assert_eq!(&got, expected, "plain scalar {text:?}");
         }
     }
@@ -565,24 +489,12 @@ mod tests {
             ("2016-1-2", "\"2016-1-2\""),
             ("2016-13-01", "error"),
             ("0000-01-01", "error"),
-            (
-                "2016-01-21 17:28:39",
-                "DateTime { micros: 1453397319000000, offset_seconds: 0 }",
-            ),
-            (
-                "2016-01-21T17:28:39.5Z",
-                "DateTime { micros: 1453397319500000, offset_seconds: 0 }",
-            ),
-            (
-                "2016-1-21 7:28:39 +02:00",
-                "DateTime { micros: 1453354119000000, offset_seconds: 7200 }",
-            ),
+            ("2016-01-21 17:28:39", "DateTime { micros: 1453397319000000, offset_seconds: 0 }"),
+            ("2016-01-21T17:28:39.5Z", "DateTime { micros: 1453397319500000, offset_seconds: 0 }"),
+            ("2016-1-21 7:28:39 +02:00", "DateTime { micros: 1453354119000000, offset_seconds: 7200 }"),
             ("2016-01-21 25:00:00", "error"),
             ("2016-01-21 17:28", "\"2016-01-21 17:28\""),
-            (
-                "1969-12-31T23:59:59Z",
-                "DateTime { micros: -1000000, offset_seconds: 0 }",
-            ),
+            ("1969-12-31T23:59:59Z", "DateTime { micros: -1000000, offset_seconds: 0 }"),
         ]);
     }
 

@@ -44,29 +44,20 @@ fn a_billion_laughs() {
 fn a_quadratic_blow_up() {
     let big = vec!["x"; 5_000].join(", ");
     let aliases = "- *a\n".repeat(5_000);
-    check(
-        &format!("- &a [{big}]\n{aliases}"),
-        "aliases expand to far more nodes",
-    );
+    check(&format!("- &a [{big}]\n{aliases}"), "aliases expand to far more nodes");
 }
 
 #[test]
 fn merges_count_too() {
     let keys: String = (0..2_000).map(|n| format!("  k{n}: v\n")).collect();
-    let merges: String = (0..2_000)
-        .map(|n| format!("m{n}: {{<<: *base}}\n"))
-        .collect();
-    check(
-        &format!("base: &base\n{keys}{merges}"),
-        "aliases expand to far more nodes",
-    );
+    let merges: String = (0..2_000).map(|n| format!("m{n}: {{<<: *base}}\n")).collect();
+    check(&format!("base: &base\n{keys}{merges}"), "aliases expand to far more nodes");
 }
 
 #[test]
 fn a_chain_of_aliases_is_as_deep_as_it_unrolls() {
-    let text: String = (1..900).fold("a0: &a0 [x]\n".to_string(), |text, n| {
-        text + &format!("a{n}: &a{n} [*a{}]\n", n - 1)
-    });
+    let text: String =
+        (1..900).fold("a0: &a0 [x]\n".to_string(), |text, n| text + &format!("a{n}: &a{n} [*a{}]\n", n - 1));
     check(&text, "aliases");
 }
 
@@ -81,10 +72,7 @@ fn orquesta_refuses_duplicates_and_merges() {
     let text = "tasks:\n  a: 1\n  a: 2\n";
     let error = parse(text, &Options::orquesta()).unwrap_err();
     assert_eq!(error.python(), "found duplicate key \"a\"");
-    assert_eq!(
-        error.hint.as_deref(),
-        Some("it is already written in line 2")
-    );
+    assert_eq!(error.hint.as_deref(), Some("it is already written in line 2"));
     let error = parse("x: &b {a: 1}\ny:\n  <<: *b\n", &Options::orquesta()).unwrap_err();
     assert_eq!(
         error.python(),

@@ -8,10 +8,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[];
 
 #[test]
 fn recorded_texts_load_the_same() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../tests/vectors/yaml.jsonl"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/yaml.jsonl");
     let lines = std::fs::read_to_string(path).unwrap();
     let mut wrong = Vec::new();
     for line in lines.lines() {
@@ -33,15 +30,8 @@ fn recorded_texts_load_the_same() {
             Err(error) => format!("error {}", error.python()),
         };
         if got != expected {
-            wrong.push(format!(
-                "{id} {text:?}\n  expected {expected}\n  got      {got}"
-            ));
+            wrong.push(format!("{id} {text:?}\n  expected {expected}\n  got      {got}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} differ:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }

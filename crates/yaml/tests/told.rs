@@ -5,17 +5,10 @@ use squall_yaml::{Diagnostic, Options, parse};
 /// The text as a file, and everything that is said about it.
 fn check(text: &str, expected: &str) {
     let told = match parse(text, &Options::default()) {
-        Ok(doc) => doc
-            .warnings
-            .iter()
-            .map(|w| Diagnostic::from_yaml_warning("SQ1002", text, w))
-            .collect(),
+        Ok(doc) => doc.warnings.iter().map(|w| Diagnostic::from_yaml_warning("SQ1002", text, w)).collect(),
         Err(error) => vec![Diagnostic::from_yaml_error("SQ1001", text, &error)],
     };
-    let told: String = told
-        .into_iter()
-        .map(|d| d.in_file("a.yaml").to_string())
-        .collect();
+    let told: String = told.into_iter().map(|d| d.in_file("a.yaml").to_string()).collect();
     assert_eq!(told.trim(), expected.trim(), "\n{told}");
 }
 
@@ -68,45 +61,19 @@ warning[SQ1002]: the key `name` is written twice, only the second counts
 
 #[test]
 fn hints() {
-    let hint = |text: &str| {
-        parse(text, &Options::default())
-            .unwrap_err()
-            .hint
-            .unwrap_or_default()
-    };
-    assert_eq!(
-        hint("formats:\n  - @bot x"),
-        "a value that begins with `@` must be put in quotes"
-    );
-    assert_eq!(
-        hint("a: `x`"),
-        "a value that begins with ``` must be put in quotes"
-    );
-    assert_eq!(
-        hint("a: {% if x %}y{% endif %}"),
-        "a value that begins with `%` or `{%` must be put in quotes"
-    );
+    let hint = |text: &str| parse(text, &Options::default()).unwrap_err().hint.unwrap_or_default();
+    assert_eq!(hint("formats:\n  - @bot x"), "a value that begins with `@` must be put in quotes");
+    assert_eq!(hint("a: `x`"), "a value that begins with ``` must be put in quotes");
+    assert_eq!(hint("a: {% if x %}y{% endif %}"), "a value that begins with `%` or `{%` must be put in quotes");
     assert!(hint("a: {{ x }} and more").contains("begins with `{{`"));
     assert!(hint("a: {{ x | y }}").contains("begins with `{{`"));
     assert!(hint("- {{x}}/b").contains("begins with `{{`"));
-    assert_eq!(
-        hint("cmd: \"{{a}}\" more"),
-        "the closing quote ends the value; put quotes around the whole value"
-    );
-    assert_eq!(
-        hint("a: *x"),
-        "a value that begins with `*` must be put in quotes"
-    );
-    assert_eq!(
-        hint("b: 1\na: 'x\n\n"),
-        "the quote opened in line 2 is never closed"
-    );
+    assert_eq!(hint("cmd: \"{{a}}\" more"), "the closing quote ends the value; put quotes around the whole value");
+    assert_eq!(hint("a: *x"), "a value that begins with `*` must be put in quotes");
+    assert_eq!(hint("b: 1\na: 'x\n\n"), "the quote opened in line 2 is never closed");
     assert!(hint("description: note: this").contains("`: ` must be put in quotes"));
     assert!(hint("a: !foo x").contains("begins with `!`"));
-    assert_eq!(
-        hint("a:\n  b: 1\n c: 2"),
-        "this line is indented differently from its neighbours"
-    );
+    assert_eq!(hint("a:\n  b: 1\n c: 2"), "this line is indented differently from its neighbours");
 }
 
 #[test]
@@ -133,11 +100,7 @@ proptest::proptest! {
 }
 
 fn inside(node: &squall_yaml::Node, text: &str) {
-    assert!(
-        text.get(node.span.start..node.span.end).is_some(),
-        "{:?} of {text:?}",
-        node.span
-    );
+    assert!(text.get(node.span.start..node.span.end).is_some(), "{:?} of {text:?}", node.span);
     match &node.kind {
         squall_yaml::Kind::Scalar { .. } => {}
         squall_yaml::Kind::Seq(items) => items.iter().for_each(|item| inside(item, text)),
