@@ -50,7 +50,20 @@ pub fn to_yaml_with(value: &Value, layout: Layout) -> String {
         emitter.step(step, layout.sorted, &mut pending);
     }
     emitter.finish();
-    String::from_utf8(*out).unwrap_or_default()
+    let mut text = String::from_utf8(*out).unwrap_or_default();
+    if is_scalar(value) && !text.starts_with(['\'', '"', '|', '>']) {
+        // A plain scalar alone could go on in the next line, so PyYAML marks its end.
+        text.push_str("...\n");
+    }
+    text
+}
+
+fn is_scalar(value: &Value) -> bool {
+    match value {
+        Value::List(_) | Value::Map(_) => false,
+        Value::Special(special) => !matches!(**special, Special::Set(_) | Special::Dict(_)),
+        _ => true,
+    }
 }
 
 /// What is still to be written, last first.
@@ -273,6 +286,8 @@ mod tests {
             "t: 2016-01-21 17:28:39+00:00\nx: 1.0e+20\nn: -.inf\n",
         );
         check("a: \"two\\nlines\"", "a: 'two\n\n  lines'\n");
+        check("yes", "true\n...\n");
+        check("'yes'", "'yes'\n");
         check("{1: one, é: ü}", "1: one\né: ü\n");
     }
 
