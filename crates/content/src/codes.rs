@@ -27,7 +27,6 @@ pub(crate) const POSITIONS: &str = "SQ1205";
 pub(crate) const IMMUTABLE: &str = "SQ1206";
 pub(crate) const ENTRY_POINT: &str = "SQ1207";
 pub(crate) const NOTIFY: &str = "SQ1208";
-pub(crate) const WORKFLOW: &str = "SQ1209";
 pub(crate) const ALIAS_NAME_TWICE: &str = "SQ1301";
 pub(crate) const FORMAT_TWICE: &str = "SQ1302";
 pub(crate) const UNKNOWN_ACTION: &str = "SQ1303";
@@ -67,7 +66,6 @@ pub const CODES: &[(&str, &str)] = &[
     (IMMUTABLE, "an immutable parameter has no default"),
     (ENTRY_POINT, "an entry point cannot be used"),
     (NOTIFY, "a notification is declared wrongly"),
-    (WORKFLOW, "a workflow definition is wrong"),
     (ALIAS_NAME_TWICE, "two packs have an alias of the same name"),
     (FORMAT_TWICE, "two aliases have the same format"),
     (UNKNOWN_ACTION, "an action does not exist"),

@@ -93,8 +93,8 @@ struct Loading {
     texts: HashMap<String, Str>,
     /// Configurations inside packs, as in 2016.
     legacy: BTreeMap<PackName, Value>,
-    /// Workflow files that were checked, with their language: several actions may share one.
-    checked: HashSet<(&'static str, String)>,
+    /// Workflows that were checked.
+    checked: HashSet<String>,
     /// Where each pack came from.
     origins: BTreeMap<PackName, String>,
 }
@@ -279,9 +279,8 @@ impl Loading {
                 any |= action.runner.name == "python-script";
                 if let Some(definition) = &action.definition {
                     self.hash.update(definition.sha.as_bytes());
-                    let name = (action.runner.name, definition.path.clone());
-                    if self.checked.insert(name) {
-                        self.noted.extend(workflow::problems(action.runner.name, definition));
+                    if self.checked.insert(workflow::key(&action, definition)) {
+                        self.noted.extend(workflow::problems(&action, definition));
                     }
                 }
                 let span = file.root.get("name").map_or(file.root.span, |name| name.span);

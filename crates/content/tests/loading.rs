@@ -452,12 +452,17 @@ no errors, 2 warnings
 
 #[test]
 fn a_workflow_with_a_mistake_keeps_its_action() {
-    let action = "name: a\nrunner_type: orquesta\nentry_point: w.yaml\n";
+    let action = "name: a\nrunner_type: orquesta\nentry_point: sub/w.yaml\n";
     let dir = packs(&[
         ("ops/pack.yaml", MANIFEST),
         ("ops/actions/a.yaml", action),
-        ("ops/actions/b.yaml", &action.replace("name: a", "name: b").replace("w.yaml", "sub/v.yaml")),
-        ("ops/actions/w.yaml", "version: 1.0\ntasks:\n  a:\n    action: core.noop\n    next:\n      - do: gone\n"),
+        ("ops/actions/b.yaml", &action.replace("name: a", "name: b").replace("w.yaml", "v.yaml")),
+        ("ops/actions/sub/w.yaml", "version: 1.0\ntasks:\n  a:\n    action: core.noop\n    next:\n      - do: gone\n"),
+        ("ops/actions/c.yaml", "name: c\nrunner_type: mistral-v2\nentry_point: sub/m.yaml\n"),
+        (
+            "ops/actions/sub/m.yaml",
+            "version: '2.0'\nops.c:\n  tasks:\n    a:\n      action: core.noop\n      on-success: [gone]\n",
+        ),
         (
             "ops/actions/sub/v.yaml",
             "version: 1.0\ntasks:\n  a:\n    action: core.echo message={{ x }}\n    input: {{ x }}\n",
@@ -473,6 +478,7 @@ fn a_workflow_with_a_mistake_keeps_its_action() {
         .collect();
     assert!(said.contains(&"w.yaml:6:13 SQ2102".to_owned()), "{said:?}");
     assert!(said.contains(&"v.yaml:5:13 SQ1001".to_owned()), "{said:?}");
+    assert!(said.contains(&"m.yaml:6:20 SQ2203".to_owned()), "{said:?}");
 }
 
 #[test]
