@@ -14,8 +14,11 @@ mod limits;
 pub mod alias;
 pub mod batch;
 pub mod functions;
+pub mod jinja;
+pub mod params;
 pub mod pattern;
 pub mod python;
+pub mod text;
 pub mod yaql;
 
 pub use error::Error;

@@ -20,9 +20,7 @@ pub fn match_line(line: &Line) -> Line {
 }
 
 fn extract(line: &Line) -> Result<Value, Error> {
-    Ok(Format::parse(text(line, "format")?)?
-        .extract(text(line, "command")?)?
-        .into())
+    Ok(Format::parse(text(line, "format")?)?.extract(text(line, "command")?)?.into())
 }
 
 fn multiple(line: &Line) -> Result<Value, Error> {
@@ -33,12 +31,7 @@ fn multiple(line: &Line) -> Result<Value, Error> {
 fn matches(line: &Line) -> Result<Value, Error> {
     let mut entries = Vec::new();
     for alias in list(line, "aliases") {
-        for representation in representations(
-            alias
-                .get("formats")
-                .and_then(Value::as_list)
-                .unwrap_or_default(),
-        )? {
+        for representation in representations(alias.get("formats").and_then(Value::as_list).unwrap_or_default())? {
             // The recorded function tries every representation in the single-match form.
             entries.push(Entry {
                 alias: alias.get("name").cloned().unwrap_or_default(),
@@ -50,9 +43,7 @@ fn matches(line: &Line) -> Result<Value, Error> {
     }
     let (matcher, _) = Matcher::new(entries, Options::default());
     let hits = matcher.find(text(line, "command")?);
-    let pair = |h: &crate::alias::Hit<Value>| {
-        vec![h.alias.clone(), Value::from(h.representation.clone())].into()
-    };
+    let pair = |h: &crate::alias::Hit<Value>| vec![h.alias.clone(), Value::from(h.representation.clone())].into();
     Ok(hits.iter().map(pair).collect::<Vec<Value>>().into())
 }
 
@@ -61,50 +52,24 @@ fn help_strings(line: &Line) -> Result<Value, Error> {
     let number = |key: &str| match args.get(key) {
         None => Ok(0),
         Some(Value::Int(n)) => Ok(usize::try_from(*n).unwrap_or(0)),
-        Some(_) => Err(Error::new(
-            "TypeError",
-            "limit or offset argument is not an integer",
-        )),
+        Some(_) => Err(Error::new("TypeError", "limit or offset argument is not an integer")),
     };
-    let words = |key: &str| {
-        args.get(key)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let query = HelpQuery {
-        filter: words("filter"),
-        pack: words("pack"),
-        limit: number("limit")?,
-        offset: number("offset")?,
-    };
+    let words = |key: &str| args.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let query =
+        HelpQuery { filter: words("filter"), pack: words("pack"), limit: number("limit")?, offset: number("offset")? };
     let page = help(&list(line, "aliases"), &query)?;
     let entries: Vec<Value> = page
         .entries
         .into_iter()
-        .map(|e| {
-            Value::from_pairs([
-                ("pack", e.pack),
-                ("display", e.display),
-                ("description", e.description),
-            ])
-        })
+        .map(|e| Value::from_pairs([("pack", e.pack), ("display", e.display), ("description", e.description)]))
         .collect();
-    Ok(Value::from_pairs([
-        ("available", Value::from(page.available)),
-        ("helpstrings", entries.into()),
-    ]))
+    Ok(Value::from_pairs([("available", Value::from(page.available)), ("helpstrings", entries.into())]))
 }
 
 fn formats(line: &Line) -> Result<Value, Error> {
     let mut all = Vec::new();
     for alias in list(line, "aliases") {
-        for r in representations(
-            alias
-                .get("formats")
-                .and_then(Value::as_list)
-                .unwrap_or_default(),
-        )? {
+        for r in representations(alias.get("formats").and_then(Value::as_list).unwrap_or_default())? {
             let mut entry = vec![
                 ("alias", alias.get("name").cloned().unwrap_or_default()),
                 ("format", r.format),

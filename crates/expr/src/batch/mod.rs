@@ -5,12 +5,17 @@
 //! `value` or `error` (class) and `message`. Values without a JSON form have their one-key forms both ways.
 
 mod alias;
+mod eval;
+mod host;
+mod params;
 
 use crate::Error;
 use serde_json::{Map as Json, Value as Line};
 use squall_model::Value;
 
 pub use alias::match_line as alias_match;
+pub use eval::eval;
+pub use params::render_line as action_render;
 
 /// Wraps an outcome with the id of its line.
 fn answer(line: &Line, outcome: Result<Json<String, Line>, Error>) -> Line {
@@ -37,9 +42,7 @@ fn bad(what: &str) -> Error {
 }
 
 fn text<'a>(line: &'a Line, field: &str) -> Result<&'a str, Error> {
-    line.get(field)
-        .and_then(Line::as_str)
-        .ok_or_else(|| bad(&format!("the text `{field}`")))
+    line.get(field).and_then(Line::as_str).ok_or_else(|| bad(&format!("the text `{field}`")))
 }
 
 /// A field as a value, one-key forms read.

@@ -219,8 +219,8 @@ pub(super) fn pretty(given: &Given<'_>) -> Result<Value, Error> {
 /// JSON of a text without the quotes around it.
 pub(super) fn escape(given: &Given<'_>) -> Result<Value, Error> {
     let text = write(&given.value(0), &Layout::default(), given.budget)?;
-    let inside = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    Ok(Value::from(inside.unwrap_or(&text)))
+    // All quote characters at the ends go, as in the original: a text that ends in one loses it.
+    Ok(Value::from(text.trim_matches('"')))
 }
 
 /// Reads JSON.

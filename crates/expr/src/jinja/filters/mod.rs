@@ -1,0 +1,84 @@
+//! Filters: Jinja's own and StackStorm's.
+//!
+//! To add one: a function in the file of its family, its line in that file's `find`.
+
+mod markup;
+mod numbers;
+mod sequences;
+mod stack;
+mod texts;
+
+use super::interpreter::{CallArgs, Interpreter};
+use super::value::V;
+use crate::functions::{self, Function};
+use crate::{Engine, Error};
+
+pub(super) use sequences::sorted;
+pub(crate) use stack::NONE_TEXT;
+
+/// Makes a value of a value.
+type Own = for<'i> fn(&mut Interpreter<'i>, V, CallArgs) -> Result<V, Error>;
+
+/// A filter: one that knows templates' values, or a function over plain ones.
+#[derive(Clone, Copy)]
+pub(super) enum Filter {
+    Own(Own),
+    Shared(&'static Function),
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Filter::Own(_) => f.write_str("Own"),
+            Filter::Shared(function) => f.write_str(function.name),
+        }
+    }
+}
+
+impl Filter {
+    /// Applies it to a value.
+    pub(super) fn apply(self, i: &mut Interpreter, value: V, mut args: CallArgs) -> Result<V, Error> {
+        match self {
+            Filter::Own(own) => own(i, value, args),
+            Filter::Shared(function) => {
+                args.positional.insert(0, value);
+                i.call_shared(function, args)
+            }
+        }
+    }
+}
+
+/// Functions of Mistral that are no filters there: the value would arrive as their hidden context.
+const ONLY_FUNCTIONS: &[&str] = &["json_dump", "json_parse", "json_pp", "yaml_dump", "yaml_parse"];
+
+/// The filter of a name.
+pub(super) fn find(name: &str, engine: Engine) -> Option<Filter> {
+    let own = texts::find(name)
+        .or_else(|| sequences::find(name))
+        .or_else(|| numbers::find(name))
+        .or_else(|| markup::find(name))
+        .or_else(|| stack::find(name));
+    if own.is_some() {
+        return own.map(Filter::Own);
+    }
+    if engine == Engine::Mistral && ONLY_FUNCTIONS.contains(&name) {
+        return None;
+    }
+    functions::find(name, engine).map(Filter::Shared)
+}
+
+/// An argument that must be a whole number.
+fn whole(value: Option<V>, default: i64) -> Result<i64, Error> {
+    match value {
+        None | Some(V::None) => Ok(default),
+        Some(V::Int(n)) => Ok(n),
+        Some(V::Bool(b)) => Ok(i64::from(b)),
+        Some(V::Float(x)) if x.fract() == 0.0 && x.abs() < 9e15 => Ok(x as i64),
+        Some(other) => Err(Error::new("TypeError", format!("an integer is required, not {}", other.type_name()))),
+    }
+}
+
+/// An argument that is tested for truth.
+fn flag(i: &Interpreter, value: Option<V>, default: bool) -> Result<bool, Error> {
+    value.map_or(Ok(default), |v| i.truth(&v))
+}

@@ -1,0 +1,984 @@
+//! Runs a compiled template.
+//!
+//! Names live on one stack of locals, cut into frames; a frame knows its lexical parent, so that a macro
+//! called deep inside a loop sees the names of the place where it was written. What is not found there is
+//! looked up in the data, then among the functions every template knows, then with the host.
+
+use super::ast::{Args, Expr, FilterCall, For, Macro, Stmt, Target};
+use super::value::{Dict, Function, Item, Loop, Seq, V, dict, seq, view_items};
+use super::{globals, methods, ops, shown};
+use crate::functions;
+use crate::{Budget, Engine, Error, Scope};
+use squall_model::{Special, Str, Value};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// How deep evaluation may nest: the height of a tree plus what macros add.
+const MAX_DEPTH: u32 = 400;
+
+pub(super) struct Interpreter<'a> {
+    pub(super) scope: &'a Scope<'a>,
+    pub(super) budget: Budget,
+    locals: Vec<(Str, V)>,
+    frames: Vec<Frame>,
+    /// Data that a method changed (`x.append(1)`), in front of the data itself.
+    changed: Vec<(Str, V)>,
+    depth: u32,
+    recursion: u32,
+    written: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Frame {
+    start: usize,
+    parent: Option<usize>,
+}
+
+/// Arguments of a call, evaluated.
+#[derive(Default, Clone)]
+pub(super) struct CallArgs {
+    pub(super) positional: Vec<V>,
+    pub(super) named: Vec<(Str, V)>,
+}
+
+/// The same as plain data: positional ones, then those with names.
+type PlainArgs = (Vec<Value>, Vec<(Str, Value)>);
+
+impl CallArgs {
+    pub(super) fn of(positional: Vec<V>) -> CallArgs {
+        CallArgs { positional, named: Vec::new() }
+    }
+
+    /// Binds to parameter names; `None` where nothing was given.
+    pub(super) fn bind<const N: usize>(self, function: &str, names: [&str; N]) -> Result<[Option<V>; N], Error> {
+        let mut bound = [const { None }; N];
+        if self.positional.len() > N {
+            let message = format!("{function}() takes {N} arguments but {} were given", self.positional.len());
+            return Err(Error::new("TypeError", message));
+        }
+        for (slot, value) in bound.iter_mut().zip(self.positional) {
+            *slot = Some(value);
+        }
+        for (name, value) in self.named {
+            let Some(at) = names.iter().position(|n| **n == *name) else {
+                let message = format!("{function}() got an unexpected keyword argument '{name}'");
+                return Err(Error::new("TypeError", message));
+            };
+            if bound[at].replace(value).is_some() {
+                return Err(Error::new("TypeError", format!("{function}() got multiple values for argument '{name}'")));
+            }
+        }
+        Ok(bound)
+    }
+}
+
+/// What a required argument is.
+pub(super) fn required(value: Option<V>, function: &str, name: &str) -> Result<V, Error> {
+    value.ok_or_else(|| Error::new("TypeError", format!("{function}() missing required argument: '{name}'")))
+}
+
+impl<'a> Interpreter<'a> {
+    pub(super) fn new(scope: &'a Scope<'a>) -> Interpreter<'a> {
+        Interpreter {
+            scope,
+            budget: Budget::new(scope.limits),
+            locals: Vec::new(),
+            frames: vec![Frame { start: 0, parent: None }],
+            changed: Vec::new(),
+            depth: 0,
+            recursion: 0,
+            written: 0,
+        }
+    }
+
+    fn lax(&self) -> bool {
+        self.scope.engine == Engine::StackLax
+    }
+
+    // ---- statements ----
+
+    pub(super) fn render(&mut self, body: &[Stmt]) -> Result<String, Error> {
+        let mut out = String::new();
+        self.run(body, &mut out)?;
+        Ok(out)
+    }
+
+    fn run(&mut self, body: &[Stmt], out: &mut String) -> Result<(), Error> {
+        self.deeper()?;
+        for stmt in body {
+            self.budget.step(1)?;
+            self.statement(stmt, out)?;
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn deeper(&mut self) -> Result<(), Error> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(Error::limit("evaluation is nested too deeply"));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, out: &mut String, text: &str) -> Result<(), Error> {
+        self.written += text.len() as u64;
+        if self.written > self.scope.limits.output {
+            return Err(Error::limit("too much output"));
+        }
+        self.budget.step(text.len() as u64 / 64)?;
+        out.push_str(text);
+        Ok(())
+    }
+
+    fn statement(&mut self, stmt: &Stmt, out: &mut String) -> Result<(), Error> {
+        match stmt {
+            Stmt::Data(text) => self.write(out, text),
+            Stmt::Print(expr) => {
+                let value = self.eval(expr)?;
+                let text = self.text(&value)?;
+                self.write(out, &text)
+            }
+            Stmt::If { arms, otherwise } => {
+                for (test, body) in arms {
+                    let test = self.eval(test)?;
+                    if self.truth(&test)? {
+                        return self.run(body, out);
+                    }
+                }
+                self.run(otherwise, out)
+            }
+            Stmt::For(inner) => {
+                let items = self.eval(&inner.iter)?;
+                self.run_loop(inner, items, 0, out)
+            }
+            Stmt::Set { target, value } => {
+                let value = self.eval(value)?;
+                self.assign(target, value)
+            }
+            Stmt::SetBlock { target, filters, body } => {
+                let text = self.captured(body)?;
+                let value = self.filtered(V::from(text), filters)?;
+                self.assign(target, value)
+            }
+            Stmt::With { values, body } => {
+                // Every value is evaluated outside of the new scope.
+                let values: Vec<V> = values.iter().map(|(_, value)| self.eval(value)).collect::<Result<_, _>>()?;
+                self.enter();
+                let Stmt::With { values: targets, .. } = stmt else { return Ok(()) };
+                for ((target, _), value) in targets.iter().zip(values) {
+                    self.assign(target, value)?;
+                }
+                self.run(body, out)?;
+                self.leave();
+                Ok(())
+            }
+            Stmt::Filter { filters, body } => {
+                let text = self.captured(body)?;
+                let value = self.filtered(V::from(text), filters)?;
+                let text = self.text(&value)?;
+                self.write(out, &text)
+            }
+            Stmt::Macro(template) => {
+                let frame = self.frames.len() - 1;
+                let value = Function::Macro { template: template.clone(), frame, caller: None };
+                self.set(&template.name, V::Function(Rc::new(value)));
+                Ok(())
+            }
+            Stmt::CallBlock { call, caller } => self.call_block(call, caller, out),
+            Stmt::Scope(body) => {
+                self.enter();
+                self.run(body, out)?;
+                self.leave();
+                Ok(())
+            }
+            Stmt::Load(tag) => {
+                Err(Error::new("TypeError", format!("no loader for this environment specified: `{tag}` cannot work")))
+            }
+        }
+    }
+
+    fn captured(&mut self, body: &[Stmt]) -> Result<String, Error> {
+        self.enter();
+        let mut text = String::new();
+        self.run(body, &mut text)?;
+        self.leave();
+        Ok(text)
+    }
+
+    fn filtered(&mut self, mut value: V, filters: &[FilterCall]) -> Result<V, Error> {
+        for call in filters {
+            value = self.filter(value, call)?;
+        }
+        Ok(value)
+    }
+
+    fn enter(&mut self) {
+        let parent = Some(self.frames.len() - 1);
+        self.frames.push(Frame { start: self.locals.len(), parent });
+    }
+
+    fn leave(&mut self) {
+        if let Some(frame) = self.frames.pop() {
+            self.locals.truncate(frame.start);
+        }
+    }
+
+    fn run_loop(&mut self, inner: &Arc<For>, items: V, depth0: usize, out: &mut String) -> Result<(), Error> {
+        let mut items = self.iterate(&items)?;
+        if let Some(test) = &inner.test {
+            let mut kept = Vec::new();
+            for item in items {
+                self.enter();
+                self.assign(&inner.target, item.clone())?;
+                let keep = self.eval(test)?;
+                if self.truth(&keep)? {
+                    kept.push(item);
+                }
+                self.leave();
+            }
+            items = kept;
+        }
+        if items.is_empty() {
+            self.enter();
+            self.run(&inner.otherwise, out)?;
+            self.leave();
+            return Ok(());
+        }
+        let items = Rc::new(items);
+        let changed = Rc::new(RefCell::new(None));
+        let name = Str::from("loop");
+        for index0 in 0..items.len() {
+            self.budget.step(1)?;
+            self.enter();
+            let again = inner.recursive.then(|| inner.clone());
+            let state = Loop { index0, items: items.clone(), depth0, changed: changed.clone(), again };
+            self.locals.push((name.clone(), V::Loop(Rc::new(state))));
+            self.assign(&inner.target, items[index0].clone())?;
+            self.run(&inner.body, out)?;
+            self.leave();
+        }
+        Ok(())
+    }
+
+    fn recurse(&mut self) -> Result<(), Error> {
+        self.recursion += 1;
+        if self.recursion > self.scope.limits.recursion {
+            return Err(Error::limit("macros or loops call themselves too often"));
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, target: &Target, value: V) -> Result<(), Error> {
+        match target {
+            Target::Name(name) => {
+                self.set(name, value);
+                Ok(())
+            }
+            Target::Tuple(targets) => {
+                let items = self.iterate(&value)?;
+                if items.len() != targets.len() {
+                    let message = if items.len() > targets.len() {
+                        format!("too many values to unpack (expected {})", targets.len())
+                    } else {
+                        format!("not enough values to unpack (expected {}, got {})", targets.len(), items.len())
+                    };
+                    return Err(Error::new("ValueError", message));
+                }
+                targets.iter().zip(items).try_for_each(|(target, item)| self.assign(target, item))
+            }
+            Target::Attribute(name, field) => match self.lookup(name) {
+                V::Namespace(fields) => {
+                    // Depth is checked by way of a list around it.
+                    seq(vec![value.clone()])?;
+                    let own = matches!(&value, V::Namespace(other) if Rc::ptr_eq(other, &fields));
+                    if own {
+                        return Err(Error::limit("a namespace cannot hold itself"));
+                    }
+                    fields.borrow_mut().insert(field.clone(), value);
+                    Ok(())
+                }
+                _ => Err(Error::new("TemplateRuntimeError", "cannot assign attribute on non-namespace object")),
+            },
+        }
+    }
+
+    /// Sets a name in the innermost frame.
+    fn set(&mut self, name: &Str, value: V) {
+        let start = self.frames.last().map_or(0, |f| f.start);
+        match self.locals[start..].iter_mut().rev().find(|(n, _)| n == name) {
+            Some(slot) => slot.1 = value,
+            None => self.locals.push((name.clone(), value)),
+        }
+    }
+
+    // ---- names ----
+
+    fn local(&self, name: &str) -> Option<usize> {
+        let mut frame = self.frames.len().checked_sub(1);
+        while let Some(index) = frame {
+            let Frame { start, parent } = self.frames[index];
+            let end = self.frames.get(index + 1).map_or(self.locals.len(), |next| next.start);
+            if let Some(at) = self.locals[start..end].iter().rposition(|(n, _)| **n == *name) {
+                return Some(start + at);
+            }
+            frame = parent;
+        }
+        None
+    }
+
+    fn lookup(&self, name: &str) -> V {
+        if let Some(at) = self.local(name) {
+            return self.locals[at].1.clone();
+        }
+        if let Some((_, value)) = self.changed.iter().find(|(n, _)| **n == *name) {
+            return value.clone();
+        }
+        if let Some(value) = self.data(name) {
+            return value;
+        }
+        if let Some(value) = globals::find(name, self.scope) {
+            return value;
+        }
+        V::undefined(format!("'{name}' is undefined"))
+    }
+
+    fn data(&self, name: &str) -> Option<V> {
+        let data = self.scope.data;
+        match self.scope.engine {
+            Engine::Mistral if name == "_" => return Some(V::from(data)),
+            Engine::Orquesta if name == "__vars" => {
+                let map = data.as_map()?;
+                let own = map.iter().filter(|(key, _)| !key.starts_with("__"));
+                return Some(V::from(Value::from(
+                    own.map(|(k, v)| (k.clone(), v.clone())).collect::<squall_model::Map>(),
+                )));
+            }
+            Engine::Mistral | Engine::Orquesta if !name.starts_with("__") => {}
+            _ => {
+                if let Some(value) = data.get(name) {
+                    return Some(V::from(value));
+                }
+            }
+        }
+        self.scope.host.name(name).map(V::from)
+    }
+
+    // ---- expressions ----
+
+    pub(super) fn eval(&mut self, expr: &Expr) -> Result<V, Error> {
+        self.budget.step(1)?;
+        match expr {
+            Expr::Const(value) => Ok(V::from(value)),
+            Expr::Name(name) => Ok(self.lookup(name)),
+            _ => {
+                self.deeper()?;
+                let value = self.compound(expr)?;
+                self.depth -= 1;
+                Ok(value)
+            }
+        }
+    }
+
+    fn compound(&mut self, expr: &Expr) -> Result<V, Error> {
+        match expr {
+            Expr::Const(value) => Ok(V::from(value)),
+            Expr::Name(name) => Ok(self.lookup(name)),
+            Expr::Tuple(items) => V::tuple(self.all(items)?),
+            Expr::List(items) => V::list(self.all(items)?),
+            Expr::Dict(pairs) => {
+                let mut entries = Vec::with_capacity(pairs.len());
+                for (key, value) in pairs {
+                    entries.push((self.eval(key)?, self.eval(value)?));
+                }
+                dict(entries)
+            }
+            Expr::Not(inner) => {
+                let value = self.eval(inner)?;
+                Ok(V::Bool(!self.truth(&value)?))
+            }
+            Expr::Neg(inner) => {
+                let value = self.defined(inner)?;
+                ops::sign(&value, true)
+            }
+            Expr::Pos(inner) => {
+                let value = self.defined(inner)?;
+                ops::sign(&value, false)
+            }
+            Expr::Binary(op, left, right) => {
+                let left = self.defined(left)?;
+                let right = self.eval(right)?;
+                if !(matches!(left, V::Str(_)) && *op == super::ast::Op::Mod && self.lax()) {
+                    self.check(&right)?;
+                }
+                let (left, right) = (self.settled(left)?, self.settled(right)?);
+                ops::binary(*op, &left, &right, &self.budget)
+            }
+            Expr::And(left, right) => {
+                let left = self.eval(left)?;
+                if self.truth(&left)? { self.eval(right) } else { Ok(left) }
+            }
+            Expr::Or(left, right) => {
+                let left = self.eval(left)?;
+                if self.truth(&left)? { Ok(left) } else { self.eval(right) }
+            }
+            Expr::Concat(items) => {
+                let mut out = String::new();
+                for item in items {
+                    let value = self.eval(item)?;
+                    let text = self.text(&value)?;
+                    self.budget.bytes(text.len() as u64)?;
+                    out.push_str(&text);
+                }
+                Ok(V::from(out))
+            }
+            Expr::Compare(first, rest) => {
+                let mut left = self.eval(first)?;
+                for (comparison, right) in rest {
+                    let right = self.eval(right)?;
+                    if !self.compared(*comparison, &left, &right)? {
+                        return Ok(V::Bool(false));
+                    }
+                    left = right;
+                }
+                Ok(V::Bool(true))
+            }
+            Expr::Cond { test, then, otherwise } => {
+                let test = self.eval(test)?;
+                match (self.truth(&test)?, otherwise) {
+                    (true, _) => self.eval(then),
+                    (false, Some(otherwise)) => self.eval(otherwise),
+                    // Printed by itself it is an empty text, even where undefined names are errors.
+                    (false, None) => Ok(V::from("")),
+                }
+            }
+            Expr::Filter(value, call) => {
+                let value = self.eval(value)?;
+                self.filter(value, call)
+            }
+            Expr::Test { value, check, args, negated, .. } => {
+                let value = self.eval(value)?;
+                let args = self.args(args)?;
+                Ok(V::Bool(check(self, &value, args)? != *negated))
+            }
+            Expr::Attribute(object, name) => {
+                let object = self.eval(object)?;
+                self.attribute(&object, name)
+            }
+            Expr::Item(object, index) => {
+                let object = self.eval(object)?;
+                let index = self.eval(index)?;
+                self.item(&object, &index)
+            }
+            Expr::Slice(object, parts) => {
+                let object = self.defined(object)?;
+                let mut values = [const { None }; 3];
+                for (slot, part) in values.iter_mut().zip(parts.iter()) {
+                    *slot = part.as_ref().map(|p| self.eval(p)).transpose()?;
+                }
+                let object = self.settled(object)?;
+                ops::slice(&object, values, &self.budget)
+            }
+            Expr::Call(callee, args) => self.call_expression(callee, args),
+        }
+    }
+
+    fn all(&mut self, items: &[Expr]) -> Result<Vec<V>, Error> {
+        items.iter().map(|item| self.eval(item)).collect()
+    }
+
+    fn defined(&mut self, expr: &Expr) -> Result<V, Error> {
+        let value = self.eval(expr)?;
+        self.check(&value)?;
+        Ok(value)
+    }
+
+    /// Refuses an undefined value, in every engine.
+    pub(super) fn check(&self, value: &V) -> Result<(), Error> {
+        match value {
+            V::Undefined(undefined) => Err(Error::new("UndefinedError", undefined.message.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses an undefined value where the engine is strict.
+    fn lenient(&self, value: &V) -> Result<(), Error> {
+        if self.lax() { Ok(()) } else { self.check(value) }
+    }
+
+    pub(super) fn compared(&self, comparison: super::ast::Comparison, left: &V, right: &V) -> Result<bool, Error> {
+        use super::ast::Comparison::{Eq, In, Ne, NotIn};
+        for side in [left, right] {
+            match comparison {
+                Eq | Ne => self.lenient(side)?,
+                In | NotIn => self.lenient(side)?,
+                _ => self.check(side)?,
+            }
+        }
+        if matches!(comparison, In | NotIn) && matches!(right, V::Undefined(_)) {
+            return Ok(comparison == NotIn);
+        }
+        match (left, right) {
+            (V::Item(_), _) | (_, V::Item(_)) => {
+                ops::compare(comparison, &self.settled(left.clone())?, &self.settled(right.clone())?)
+            }
+            _ => ops::compare(comparison, left, right),
+        }
+    }
+
+    pub(super) fn truth(&self, value: &V) -> Result<bool, Error> {
+        self.lenient(value)?;
+        Ok(value.is_truthy())
+    }
+
+    /// Python's `str()`.
+    pub(super) fn text<'v>(&self, value: &'v V) -> Result<Cow<'v, str>, Error> {
+        match value {
+            V::Str(text) => Ok(Cow::Borrowed(text)),
+            V::Undefined(_) => {
+                self.lenient(value)?;
+                Ok(Cow::Borrowed(""))
+            }
+            V::Item(item) => Ok(Cow::Owned(self.read(item)?.to_string())),
+            other => {
+                let text = shown(other);
+                self.budget.bytes(text.len() as u64)?;
+                Ok(Cow::Owned(text))
+            }
+        }
+    }
+
+    /// The text of a datastore item; a missing one is empty.
+    pub(super) fn read(&self, item: &Item) -> Result<Str, Error> {
+        let Some(scope) = &item.scope else { return Ok("".into()) };
+        match self.scope.host.kv(scope, &item.key, false)? {
+            None | Some(Value::Null) => Ok("".into()),
+            Some(Value::Str(text)) => Ok(text),
+            Some(other) => Ok(crate::python::str(&other).into()),
+        }
+    }
+
+    /// The value itself, or the text of a datastore item.
+    pub(super) fn settled(&self, value: V) -> Result<V, Error> {
+        match value {
+            V::Item(item) => Ok(V::Str(self.read(&item)?)),
+            other => Ok(other),
+        }
+    }
+
+    /// The value as shared data.
+    pub(super) fn native(&self, value: &V) -> Result<Value, Error> {
+        match value {
+            V::Item(item) => Ok(Value::Str(self.read(item)?)),
+            other => Ok(other.to_value()),
+        }
+    }
+
+    pub(super) fn iterate(&self, value: &V) -> Result<Vec<V>, Error> {
+        let items = match value {
+            V::Undefined(_) => {
+                self.lenient(value)?;
+                Vec::new()
+            }
+            V::Str(text) => {
+                self.budget.bytes(text.len() as u64)?;
+                text.chars().map(|c| V::from(c.encode_utf8(&mut [0; 4]) as &str)).collect()
+            }
+            V::Item(item) => return self.iterate(&V::Str(self.read(item)?)),
+            V::List(items) | V::Tuple(items) | V::Generator(_, items) => items.to_vec(),
+            V::Dict(dict) => dict.pairs().map(|(key, _)| key).collect(),
+            V::View(view, dict) => view_items(*view, dict),
+            V::Range { .. } => value.range_items(),
+            V::Special(special) => match &**special {
+                Special::Set(items) => items.iter().map(V::from).collect(),
+                Special::Bytes(bytes) => bytes.iter().map(|b| V::Int(i64::from(*b))).collect(),
+                _ => return Err(not_iterable(value)),
+            },
+            _ => return Err(not_iterable(value)),
+        };
+        self.budget.step(items.len() as u64)?;
+        Ok(items)
+    }
+
+    pub(super) fn attribute(&mut self, object: &V, name: &Str) -> Result<V, Error> {
+        self.check(object)?;
+        if let V::Item(item) = object {
+            return Ok(deeper_item(item, name));
+        }
+        if let Some(value) = methods::field(object, name) {
+            return Ok(value);
+        }
+        if methods::exists(object, name) {
+            return Ok(V::Function(Rc::new(Function::Method(object.clone(), name.clone()))));
+        }
+        if let V::Dict(dict) = object
+            && let Some(value) = dict.get_str(name)
+        {
+            return Ok(value);
+        }
+        self.no_attribute(object, name)
+    }
+
+    fn no_attribute(&self, object: &V, name: &str) -> Result<V, Error> {
+        if name.starts_with("__") && name.ends_with("__") && name.len() > 4 {
+            let message = format!("access to attribute '{name}' of '{}' object is unsafe.", object.type_name());
+            return Err(Error::new("SecurityError", message));
+        }
+        Ok(V::undefined(format!("'{}' has no attribute '{name}'", object.described())))
+    }
+
+    pub(super) fn item(&mut self, object: &V, index: &V) -> Result<V, Error> {
+        self.check(object)?;
+        self.check(index)?;
+        let index = &self.settled(index.clone())?;
+        if let V::Item(item) = object {
+            return Ok(deeper_item(item, &self.text(index)?));
+        }
+        let found = match (object, index) {
+            (V::Dict(dict), key) => dict.get(key).unwrap_or(None),
+            (V::List(items) | V::Tuple(items), V::Int(n)) => place(*n, items.len()).and_then(|i| items.get(i)),
+            (V::List(items) | V::Tuple(items), V::Bool(b)) => items.get(usize::from(*b)),
+            (V::Str(text), V::Int(n)) => {
+                let len = text.chars().count();
+                place(*n, len).and_then(|i| text.chars().nth(i)).map(|c| V::from(c.to_string()))
+            }
+            (V::Range { .. }, V::Int(n)) => {
+                let items = object.range_items();
+                place(*n, items.len()).map(|i| items[i].clone())
+            }
+            (V::Special(special), V::Int(n)) => match &**special {
+                Special::Bytes(bytes) => place(*n, bytes.len()).map(|i| V::Int(i64::from(bytes[i]))),
+                _ => None,
+            },
+            _ => None,
+        };
+        match (found, index) {
+            (Some(value), _) => Ok(value),
+            (None, V::Str(name)) => match object {
+                // Items were tried; what is left is a method or a field.
+                V::Dict(_) if methods::exists(object, name) => {
+                    Ok(V::Function(Rc::new(Function::Method(object.clone(), name.clone()))))
+                }
+                V::Dict(_) => self.no_attribute(object, name),
+                _ => self.attribute(object, name),
+            },
+            (None, other) => Ok(V::undefined(format!("{} has no element {}", object.described(), other.repr()))),
+        }
+    }
+
+    // ---- calls ----
+
+    pub(super) fn args(&mut self, args: &Args) -> Result<CallArgs, Error> {
+        let mut positional = self.all(&args.positional)?;
+        let mut named = Vec::with_capacity(args.named.len());
+        for (name, value) in &args.named {
+            named.push((name.clone(), self.eval(value)?));
+        }
+        if let Some(star) = &args.star {
+            let star = self.eval(star)?;
+            positional.extend(self.iterate(&star)?);
+        }
+        if let Some(star) = &args.double_star {
+            let V::Dict(dict) = self.eval(star)? else {
+                return Err(Error::new("TypeError", "argument after ** must be a mapping"));
+            };
+            for (key, value) in dict.pairs() {
+                named.push((self.text(&key)?.as_ref().into(), value));
+            }
+        }
+        Ok(CallArgs { positional, named })
+    }
+
+    fn filter(&mut self, value: V, call: &FilterCall) -> Result<V, Error> {
+        let args = self.args(&call.args)?;
+        match call.filter {
+            Some(filter) => filter.apply(self, value, args),
+            None => {
+                let mut args = args;
+                args.positional.insert(0, value);
+                if !self.scope.host.has(&call.name) {
+                    let message = format!("No filter named '{}'.", call.name);
+                    return Err(Error::new("TemplateAssertionError", message));
+                }
+                self.call_host(&call.name, args)
+            }
+        }
+    }
+
+    fn call_expression(&mut self, callee: &Expr, args: &Args) -> Result<V, Error> {
+        if let Expr::Attribute(object, name) = callee
+            && methods::changes(name)
+        {
+            return self.call_changing(object, name, args);
+        }
+        let function = self.eval(callee)?;
+        let args = self.args(args)?;
+        self.call(&function, args)
+    }
+
+    /// A method that changes its object: the changed object goes back to where it came from.
+    fn call_changing(&mut self, object: &Expr, name: &Str, args: &Args) -> Result<V, Error> {
+        let args = self.args(args)?;
+        let current = self.eval(object)?;
+        if !methods::exists(&current, name) {
+            let function = self.attribute(&current, name)?;
+            return self.call(&function, args);
+        }
+        drop(current);
+        // Taken out of its place, so that nobody else looks and it is changed without a copy.
+        let current = match object {
+            Expr::Name(name) => match self.local(name) {
+                Some(at) => std::mem::replace(&mut self.locals[at].1, V::None),
+                None => match self.changed.iter_mut().find(|(n, _)| n == name) {
+                    Some(slot) => std::mem::replace(&mut slot.1, V::None),
+                    None => self.lookup(name),
+                },
+            },
+            other => self.eval(other)?,
+        };
+        let (changed, result) = methods::change(self, current, name, args)?;
+        self.store(object, changed)?;
+        Ok(result)
+    }
+
+    fn store(&mut self, place: &Expr, value: V) -> Result<(), Error> {
+        match place {
+            Expr::Name(name) => {
+                if let Some(at) = self.local(name) {
+                    self.locals[at].1 = value;
+                } else if let Some(slot) = self.changed.iter_mut().find(|(n, _)| n == name) {
+                    slot.1 = value;
+                } else {
+                    self.changed.push((name.clone(), value));
+                }
+                Ok(())
+            }
+            Expr::Attribute(object, name) => self.store_in(object, V::Str(name.clone()), value),
+            Expr::Item(object, index) => {
+                let index = self.eval(index)?;
+                self.store_in(object, index, value)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn store_in(&mut self, place: &Expr, index: V, value: V) -> Result<(), Error> {
+        match (self.eval(place)?, index) {
+            (V::Namespace(fields), V::Str(name)) => {
+                seq(vec![value.clone()])?;
+                fields.borrow_mut().insert(name, value);
+                Ok(())
+            }
+            (V::Dict(dict), key) => {
+                let mut own = dict.own();
+                own.insert(key, value)?;
+                self.store(place, own.into())
+            }
+            (V::List(items), V::Int(n)) => {
+                let mut items = items.to_vec();
+                if let Some(at) = place_index(n, items.len()) {
+                    items[at] = value;
+                }
+                let list = V::list(items)?;
+                self.store(place, list)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Calls whatever can be called.
+    pub(super) fn call(&mut self, function: &V, args: CallArgs) -> Result<V, Error> {
+        self.budget.step(1)?;
+        match function {
+            V::Undefined(_) => {
+                self.check(function)?;
+                Ok(V::None)
+            }
+            V::Function(function) => match &**function {
+                Function::Global(name) => globals::call(self, name, args),
+                Function::Host(name) => self.call_host(name, args),
+                Function::Shared(shared) => self.call_shared(shared, args),
+                Function::Method(object, name) => methods::call(self, object, name, args),
+                Function::Macro { template, frame, caller } => self.call_macro(template, *frame, caller.clone(), args),
+                Function::Caller { body, frame } => self.call_macro(body, *frame, None, args),
+            },
+            V::Item(item) => self.call_item(item, args),
+            V::Joiner(state) => {
+                let first = !state.1.replace(true);
+                Ok(if first { V::from("") } else { V::Str(state.0.clone()) })
+            }
+            V::Loop(state) => {
+                let Some(again) = state.again.clone() else {
+                    let message = "The loop must have the 'recursive' marker to be called recursively.";
+                    return Err(Error::new("TypeError", message));
+                };
+                let [items] = args.bind("loop", ["iterable"])?;
+                let items = required(items, "loop", "iterable")?;
+                self.recurse()?;
+                let mut text = String::new();
+                self.run_loop(&again, items, state.depth0 + 1, &mut text)?;
+                self.recursion -= 1;
+                Ok(V::from(text))
+            }
+            other => Err(Error::new("TypeError", format!("'{}' object is not callable", other.type_name()))),
+        }
+    }
+
+    /// `st2kv.system.hosts.split(',')`: the last step was meant as a method of the text.
+    fn call_item(&mut self, item: &Item, args: CallArgs) -> Result<V, Error> {
+        if let Some((key, method)) = item.key.rsplit_once('.') {
+            let text = V::Str(self.read(&Item { scope: item.scope.clone(), key: key.into() })?);
+            if methods::exists(&text, method) {
+                return methods::call(self, &text, method, args);
+            }
+        }
+        Err(Error::new("TypeError", "'KeyValueLookup' object is not callable"))
+    }
+
+    /// Arguments as plain data; undefined ones are refused.
+    pub(super) fn plain(&self, args: CallArgs) -> Result<PlainArgs, Error> {
+        let positional = args.positional.iter().map(|v| self.argument(v)).collect::<Result<_, _>>()?;
+        let mut named = Vec::with_capacity(args.named.len());
+        for (name, value) in &args.named {
+            named.push((name.clone(), self.argument(value)?));
+        }
+        Ok((positional, named))
+    }
+
+    pub(super) fn call_host(&mut self, name: &str, args: CallArgs) -> Result<V, Error> {
+        let (positional, named) = self.plain(args)?;
+        match self.scope.host.call(name, &positional, &named) {
+            Some(result) => result.map(V::from),
+            None => Err(Error::new("UndefinedError", format!("'{name}' is undefined"))),
+        }
+    }
+
+    pub(super) fn call_shared(&mut self, function: &functions::Function, args: CallArgs) -> Result<V, Error> {
+        let (positional, named) = self.plain(args)?;
+        match function.call(&positional, &named, &self.budget) {
+            Some(result) => result.map(V::from),
+            None => {
+                let message = format!("{}() does not take these arguments", function.name);
+                Err(Error::new("TypeError", message))
+            }
+        }
+    }
+
+    fn argument(&self, value: &V) -> Result<Value, Error> {
+        self.check(value)?;
+        self.native(value)
+    }
+
+    fn call_macro(&mut self, body: &Arc<Macro>, frame: usize, caller: Option<V>, args: CallArgs) -> Result<V, Error> {
+        self.recurse()?;
+        let mut positional = args.positional.into_iter();
+        let mut named = args.named;
+        // The macro sees the frame in which it was written, if that still exists.
+        let parent = Some(frame.min(self.frames.len() - 1));
+        self.frames.push(Frame { start: self.locals.len(), parent });
+        for (name, default) in &body.params {
+            let value = match positional.next() {
+                Some(value) => value,
+                None => match named.iter().position(|(n, _)| n == name) {
+                    Some(at) => named.swap_remove(at).1,
+                    None => match default {
+                        Some(default) => self.eval(default)?,
+                        None => V::undefined(format!("parameter '{name}' was not provided")),
+                    },
+                },
+            };
+            self.locals.push((name.clone(), value));
+        }
+        let rest: Vec<V> = positional.collect();
+        if !rest.is_empty() && !body.varargs {
+            let message = format!("macro '{}' takes not more than {} argument(s)", body.name, body.params.len());
+            return Err(Error::new("TypeError", message));
+        }
+        let passed = named.iter().position(|(n, _)| &**n == "caller").map(|at| named.swap_remove(at).1);
+        if !named.is_empty() && !body.kwargs {
+            let message = format!("macro '{}' takes no keyword argument '{}'", body.name, named[0].0);
+            return Err(Error::new("TypeError", message));
+        }
+        if body.varargs {
+            self.locals.push(("varargs".into(), V::tuple(rest)?));
+        }
+        if body.kwargs {
+            self.locals.push(("kwargs".into(), dict(named.into_iter().map(|(k, v)| (V::Str(k), v)))?));
+        }
+        if let Some(caller) = caller.or(passed) {
+            self.locals.push(("caller".into(), caller));
+        }
+        let mut out = String::new();
+        self.run(&body.body, &mut out)?;
+        self.leave();
+        self.recursion -= 1;
+        Ok(V::from(out))
+    }
+
+    fn call_block(&mut self, call: &Expr, body: &Arc<Macro>, out: &mut String) -> Result<(), Error> {
+        let Expr::Call(callee, args) = call else { return Ok(()) };
+        let function = self.eval(callee)?;
+        let mut args = self.args(args)?;
+        let frame = self.frames.len() - 1;
+        let caller = V::Function(Rc::new(Function::Caller { body: body.clone(), frame }));
+        let function = match &function {
+            V::Function(f) => match &**f {
+                Function::Macro { template, frame, .. } => V::Function(Rc::new(Function::Macro {
+                    template: template.clone(),
+                    frame: *frame,
+                    caller: Some(caller),
+                })),
+                _ => {
+                    args.named.push(("caller".into(), caller));
+                    function.clone()
+                }
+            },
+            _ => function.clone(),
+        };
+        let value = self.call(&function, args)?;
+        let text = self.text(&value)?;
+        self.write(out, &text)
+    }
+}
+
+fn not_iterable(value: &V) -> Error {
+    Error::new("TypeError", format!("'{}' object is not iterable", value.type_name()))
+}
+
+/// `st2kv.system.a` and then `.b`: the key `a.b`.
+fn deeper_item(item: &Item, name: &str) -> V {
+    V::Item(Rc::new(match &item.scope {
+        None => Item { scope: Some(name.into()), key: String::new() },
+        Some(scope) if item.key.is_empty() => Item { scope: Some(scope.clone()), key: name.to_owned() },
+        Some(scope) => Item { scope: Some(scope.clone()), key: format!("{}.{name}", item.key) },
+    }))
+}
+
+/// The position that Python means by an index.
+pub(super) fn place(index: i64, len: usize) -> Option<usize> {
+    let len = i64::try_from(len).ok()?;
+    let at = if index < 0 { index.checked_add(len)? } else { index };
+    usize::try_from(at).ok().filter(|_| at < len)
+}
+
+fn place_index(index: i64, len: usize) -> Option<usize> {
+    place(index, len)
+}
+
+/// Items of a list, tuple or generator without copying them.
+pub(super) fn sequence(value: &V) -> Option<&Seq> {
+    match value {
+        V::List(items) | V::Tuple(items) | V::Generator(_, items) => Some(items),
+        _ => None,
+    }
+}
+
+/// The dictionary, if it is one.
+pub(super) fn mapping(value: &V) -> Option<&Dict> {
+    match value {
+        V::Dict(dict) => Some(dict),
+        _ => None,
+    }
+}

@@ -1,0 +1,143 @@
+//! Jinja with Python's semantics, as StackStorm, Orquesta and Mistral use it.
+//!
+//! A template is compiled once ([`Template::compile`]) and rendered often ([`Template::render`]); a bare
+//! expression gives its native value ([`Template::value`]). The engine is our own: what content relies on
+//! is Python's behaviour of values (tuples, views, methods that change lists, printf formatting, whole
+//! numbers of any size, the very texts of `repr`), which no engine on other values can give.
+//!
+//! What templates can reach is the data, the functions below and the host's functions; there is no file,
+//! no environment, no attribute beyond these. Every evaluation pays from a [`Budget`](crate::Budget).
+
+mod ast;
+mod checks;
+mod filters;
+mod globals;
+mod interpreter;
+mod lexer;
+mod methods;
+mod names;
+mod ops;
+mod parser;
+mod printf;
+mod strformat;
+mod value;
+mod values;
+
+use crate::{Engine, Error, Scope};
+use ast::{Expr, Stmt};
+pub(crate) use filters::NONE_TEXT;
+use interpreter::Interpreter;
+use squall_model::{Special, Str, Value};
+use value::V;
+pub use values::Values;
+
+/// A compiled template or expression.
+#[derive(Debug)]
+pub struct Template {
+    body: Body,
+    names: Vec<Str>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Template(Vec<Stmt>),
+    Expression(Expr),
+}
+
+/// What an expression came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// A value.
+    Value(Value),
+    /// Something that is not there, with what Jinja says about it.
+    Undefined(String),
+}
+
+impl Template {
+    /// Compiles a template. Errors have class `TemplateSyntaxError`, or `TemplateAssertionError` for an
+    /// unknown filter or test.
+    ///
+    /// ```
+    /// use squall_expr::{Engine, Limits, NoHost, Scope, jinja::Template};
+    /// let template = Template::compile("{{ hosts | join(', ') }}: {{ up }}", Engine::Stack).unwrap();
+    /// let data = squall_model::from_json(r#"{"hosts": ["a", "b"], "up": true}"#, false).unwrap();
+    /// let scope = Scope { engine: Engine::Stack, data: &data, host: &NoHost, limits: &Limits::default() };
+    /// assert_eq!(template.render(&scope).unwrap(), "a, b: True");
+    /// ```
+    pub fn compile(text: &str, engine: Engine) -> Result<Template, Error> {
+        let body = parser::template(lexer::template(text, false)?, engine)?;
+        let names = names::free(&body);
+        Ok(Template { body: Body::Template(body), names })
+    }
+
+    /// Compiles a bare expression, as between `{{` and `}}`.
+    pub fn expression(text: &str, engine: Engine) -> Result<Template, Error> {
+        let expr = parser::expression(lexer::expression(text)?, engine)?;
+        let names = names::free_in_expression(&expr);
+        Ok(Template { body: Body::Expression(expr), names })
+    }
+
+    /// The names that the template looks up outside of itself, in the order of their appearance.
+    pub fn names(&self) -> &[Str] {
+        &self.names
+    }
+
+    /// Renders to text.
+    pub fn render(&self, scope: &Scope) -> Result<String, Error> {
+        let mut interpreter = Interpreter::new(scope);
+        match &self.body {
+            Body::Template(body) => interpreter.render(body),
+            Body::Expression(expr) => {
+                let value = interpreter.eval(expr)?;
+                interpreter.text(&value).map(|text| text.to_string())
+            }
+        }
+    }
+
+    /// The native value of an expression, and how Python prints it (a tuple, say, is a list as a value).
+    pub(crate) fn both(&self, scope: &Scope) -> Result<(Outcome, String), Error> {
+        let mut interpreter = Interpreter::new(scope);
+        match &self.body {
+            Body::Template(body) => {
+                let text = interpreter.render(body)?;
+                Ok((Outcome::Value(text.as_str().into()), text))
+            }
+            Body::Expression(expr) => match interpreter.eval(expr)? {
+                V::Undefined(undefined) => Ok((Outcome::Undefined(undefined.message.clone()), String::new())),
+                value => {
+                    let text = interpreter.text(&value)?.into_owned();
+                    Ok((Outcome::Value(interpreter.native(&value)?), text))
+                }
+            },
+        }
+    }
+
+    /// The native value of an expression; a template gives its text.
+    pub fn value(&self, scope: &Scope) -> Result<Outcome, Error> {
+        let mut interpreter = Interpreter::new(scope);
+        match &self.body {
+            Body::Template(body) => Ok(Outcome::Value(interpreter.render(body)?.into())),
+            Body::Expression(expr) => match interpreter.eval(expr)? {
+                V::Undefined(undefined) => Ok(Outcome::Undefined(undefined.message.clone())),
+                value => interpreter.native(&value).map(Outcome::Value),
+            },
+        }
+    }
+}
+
+/// A syntax error at a place in the text.
+fn syntax(message: &str, at: usize) -> Error {
+    Error::new("TemplateSyntaxError", message).at(at..at)
+}
+
+/// Python's `str()` of anything that is defined.
+fn shown(value: &V) -> String {
+    match value {
+        V::Str(text) => text.to_string(),
+        V::Special(special) if matches!(**special, Special::DateTime { .. } | Special::Timespan(_)) => {
+            crate::python::str(&Value::Special(special.clone()))
+        }
+        V::Undefined(_) => String::new(),
+        other => other.repr(),
+    }
+}
