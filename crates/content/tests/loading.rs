@@ -294,6 +294,32 @@ warning[SQ1207]: the entry point `gone.sh` does not exist
 }
 
 #[test]
+fn an_entry_point_that_leads_out_of_the_pack() {
+    let dir = packs(&[
+        ("ops/pack.yaml", MANIFEST),
+        ("ops/actions/a.yaml", "name: a\nrunner_type: local-shell-script\nentry_point: run.sh\n"),
+        ("elsewhere.sh", ""),
+    ]);
+    std::os::unix::fs::symlink("../../elsewhere.sh", dir.path().join("ops/actions/run.sh")).unwrap();
+    assert!(said(dir.path()).contains("the entry point `run.sh` is a link that leads out of the pack"));
+}
+
+#[test]
+fn a_workflow_where_actions_are_described() {
+    check_action(
+        "version: 1.0\ntasks: {}\n",
+        "
+error[SQ1006]: this is a workflow, not an action
+   ╭─[ops/actions/a.yaml:1:1]
+ 1 │ version: 1.0
+   · ┬
+   · ╰── has no `runner_type`
+   ╰─
+  help: workflow files belong into `actions/workflows/`; every `.yaml` file directly in `actions/` describes an action",
+    );
+}
+
+#[test]
 fn another_packs_name_and_our_own_runner() {
     check_action(
         "name: a\npack: dev\nrunner_type: noop\n",
