@@ -305,6 +305,45 @@ fn an_entry_point_that_leads_out_of_the_pack() {
 }
 
 #[test]
+fn a_template_of_an_alias() {
+    let dir = packs(&[
+        ("ops/pack.yaml", MANIFEST),
+        (
+            "ops/aliases/a.yaml",
+            "name: a\naction_ref: core.noop\nformats: [a]\nresult:\n  format: \"{{ execution.id \"\n",
+        ),
+    ]);
+    let Loaded { registry, diagnostics } = loaded(dir.path());
+    assert!(registry.alias(&"ops.a".parse().unwrap()).is_some());
+    assert_eq!(diagnostics.iter().map(|d| (d.code, d.line(), d.column())).collect::<Vec<_>>(), [("SQ1308", 5, 11)]);
+}
+
+#[test]
+fn empty_keys_of_a_schema_are_none() {
+    let dir = packs(&[
+        ("ops/pack.yaml", MANIFEST),
+        (
+            "ops/actions/a.yaml",
+            "name: a\nrunner_type: noop\nparameters:\n  x: {type: string, required: , default: , enum: ~}\n  y:\n",
+        ),
+    ]);
+    let Loaded { registry, diagnostics } = loaded(dir.path());
+    assert!(diagnostics.is_empty());
+    let action = registry.action(&"ops.a".parse().unwrap()).unwrap();
+    assert_eq!(format!("{:?}", action.parameters), r#"{"x": {"type": "string", "default": null}, "y": {}}"#);
+    check_action(
+        "name: a\nrunner_type: noop\nparameters:\n  x: {position: 1.5}\n",
+        "
+error[SQ1202]: the schema of `x` cannot be used
+   ╭─[ops/actions/a.yaml:4:6]
+ 4 │   x: {position: 1.5}
+   ·      ───────┬───────
+   ·             ╰── 1.5 is no position
+   ╰─",
+    );
+}
+
+#[test]
 fn a_workflow_where_actions_are_described() {
     check_action(
         "version: 1.0\ntasks: {}\n",
