@@ -32,10 +32,7 @@ impl Definition {
     /// Reads a definition: all faults at once, in the order of the file.
     pub fn load(language: Language, text: &str, options: &LoadOptions) -> Result<Definition, Vec<Diagnostic>> {
         match language {
-            Language::Chain => {
-                let problem = Diagnostic::error("SQ2301", "action chains are not available here yet");
-                Err(vec![problem.in_file(options.path.clone())])
-            }
+            Language::Chain => chain::Definition::load(text, options).map(|d| Definition::Chain(Arc::new(d))),
             Language::Mistral => mistral::Definition::load(text, options).map(|d| Definition::Mistral(Arc::new(d))),
             Language::Orquesta => load_orquesta(text, options),
         }

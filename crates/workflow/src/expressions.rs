@@ -3,7 +3,7 @@
 //! A text without an expression is a constant, and so is everything made of constants: evaluating those
 //! costs nothing. Keys of maps are never evaluated.
 
-use crate::mixed::Template;
+use squall_expr::text::Template;
 use squall_expr::{Engine, Error, Host, Limits, Scope};
 use squall_model::{Map, Special, Str, Value};
 use std::sync::{Arc, LazyLock};
@@ -50,8 +50,8 @@ impl Expr {
             return Ok(Expr::Constant(Value::Str(text.clone())));
         }
         let template = Template::compile(text, engine)?;
-        if template.is_literal() {
-            return Ok(Expr::Constant(Value::Str(text.clone())));
+        if let Some(value) = template.literal() {
+            return Ok(Expr::Constant(value.clone()));
         }
         Ok(Expr::Text(Arc::new(template)))
     }

@@ -21,7 +21,6 @@ mod expressions;
 pub mod fact;
 pub mod host;
 pub mod mistral;
-mod mixed;
 pub mod orquesta;
 pub mod simulate;
 pub mod standard;

@@ -8,7 +8,7 @@
 //! not run, and a second beginning give no facts.
 
 use crate::state::Own;
-use crate::{Begin, Definition, Fact, Host, Offer, Run, RunId, State, Stimulus, TimerId, chain, mistral, orquesta};
+use crate::{Definition, Fact, Host, Offer, Run, RunId, State, Stimulus, TimerId, chain, mistral, orquesta};
 use squall_model::{Status, Value};
 
 /// How many facts one stimulus may cause. Definitions that turn round without ever waiting for an action (a loop over
@@ -34,14 +34,12 @@ pub(crate) struct Step<'a, F: Front> {
     /// The definition.
     pub definition: &'a F::Definition,
     /// What expressions may ask for.
-    #[allow(dead_code)]
     pub host: &'a dyn Host,
     run: &'a mut Run,
     state: &'a mut F::State,
     facts: Vec<Fact>,
 }
 
-#[allow(dead_code)] // the front ends land one after the other
 impl<'a, F: Front> Step<'a, F> {
     /// What all languages share, as it is now.
     pub fn run(&self) -> &Run {
@@ -161,11 +159,4 @@ fn is_stale(run: &Run, stimulus: &Stimulus) -> bool {
             run.begin().is_none()
         }
     }
-}
-
-/// The failure of a run that could not begin, in the one form that all languages share.
-pub(crate) fn refuse<F: Front>(step: &mut Step<'_, F>, begin: Box<Begin>, message: &str) {
-    step.emit(Fact::Begun { begin });
-    let result = Value::from_pairs([("error", message)]);
-    step.emit(Fact::Ended { status: Status::Failed, result });
 }

@@ -179,8 +179,18 @@ fn quote(out: &mut String, text: &str) {
 
 /// `to_json_string`: items apart by a bare comma.
 pub(super) fn dump(given: &Given<'_>) -> Result<Value, Error> {
-    let mut layout = Layout { indent: indent(&given.value(1)), sorted: given.flag(2), ..Layout::default() };
-    layout.comma = ",".into();
+    let layout = Layout { indent: indent(&given.value(1)), comma: ",".into(), ..Layout::default() };
+    dump_as(given, layout)
+}
+
+/// `to_json_string` of Mistral: indented by 4 unless told otherwise, and no blank after a colon.
+pub(super) fn dump_tight(given: &Given<'_>) -> Result<Value, Error> {
+    let indent = if given.is_given(1) { indent(&given.value(1)) } else { Some(4) };
+    dump_as(given, Layout { indent, comma: ",".into(), colon: ":".into(), ..Layout::default() })
+}
+
+fn dump_as(given: &Given<'_>, mut layout: Layout) -> Result<Value, Error> {
+    layout.sorted = given.flag(2);
     if let Value::List(separators) = given.value(3)
         && let [Value::Str(comma), Value::Str(colon)] = separators.as_slice()
     {

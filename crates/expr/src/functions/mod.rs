@@ -129,6 +129,12 @@ pub const TABLE: &[Function] = &[
     all("regex_substring", &["value", "pattern", "result_index", "ignorecase"], 1, texts::regex_substring),
     all("to_complex", &["value"], 1, json::complex),
     all("to_human_time_from_seconds", &["seconds"], 1, texts::human_time),
+    // StackStorm's functions for Mistral have other defaults than its filters; the first of a name counts.
+    Function {
+        engines: MISTRAL,
+        ..all("to_json_string", &["value", "indent", "sort_keys", "separators"], 1, json::dump_tight)
+    },
+    Function { engines: MISTRAL, ..all("to_yaml_string", &["value", "indent", "allow_unicode"], 1, yaml::dump_wide) },
     all("to_json_string", &["value", "indent", "sort_keys", "separators"], 1, json::dump),
     all("to_yaml_string", &["value", "indent", "allow_unicode"], 1, yaml::dump),
     all("use_none", &["value"], 1, texts::use_none),
@@ -144,7 +150,7 @@ pub const TABLE: &[Function] = &[
     Function { engines: MISTRAL, ..all("json_dump", &["data"], 1, json::dump_indented) },
     Function { engines: MISTRAL, ..all("json_parse", &["data"], 1, json::parse) },
     Function { engines: MISTRAL, ..all("json_pp", &["data"], 1, json::pretty) },
-    Function { engines: MISTRAL, ..all("yaml_dump", &["data"], 1, yaml::dump_document) },
+    Function { engines: MISTRAL, ..all("yaml_dump", &["data"], 1, yaml::dump) },
     Function { engines: MISTRAL, ..all("yaml_parse", &["data"], 1, yaml::parse) },
     Function { engines: OTHERS, ..all("json_dump", &["value", "indent", "sort_keys", "separators"], 1, json::dump) },
     Function { engines: OTHERS, ..all("json_parse", &["value"], 1, json::parse) },

@@ -17,26 +17,24 @@ pub(super) fn parse(given: &Given<'_>) -> Result<Value, Error> {
     }
 }
 
-/// StackStorm's `to_yaml_string`: a bare scalar has no document end mark.
-pub(super) fn dump(given: &Given<'_>) -> Result<Value, Error> {
-    let text = document(given)?;
-    Ok(Value::from(text.strip_suffix("...\n").unwrap_or(&text)))
-}
-
-/// Mistral's `yaml_dump`: the whole document.
-pub(super) fn dump_document(given: &Given<'_>) -> Result<Value, Error> {
-    document(given).map(Value::from)
-}
-
 /// Block style with sorted keys.
-fn document(given: &Given<'_>) -> Result<String, Error> {
+pub(super) fn dump(given: &Given<'_>) -> Result<Value, Error> {
+    dump_by(given, 2)
+}
+
+/// The same as Mistral knows it: by 4 unless told otherwise.
+pub(super) fn dump_wide(given: &Given<'_>) -> Result<Value, Error> {
+    dump_by(given, 4)
+}
+
+fn dump_by(given: &Given<'_>, default: u8) -> Result<Value, Error> {
     let indent = match given.value(1) {
         Value::Int(n) => u8::try_from(n).ok().filter(|n| (2..=9).contains(n)).unwrap_or(2),
-        _ => 2,
+        _ => default,
     };
     let unicode = !given.is_given(2) || given.flag(2);
     let layout = Layout { indent, unicode, sorted: true, ..Layout::default() };
     let text = squall_yaml::to_yaml_with(&given.value(0), layout);
     given.budget.bytes(text.len() as u64)?;
-    Ok(text)
+    Ok(Value::from(text))
 }

@@ -72,8 +72,7 @@ impl Parser<'_> {
         };
         let position = self.text.get(..self.at).unwrap_or_default().chars().count();
         let message = format!("Parse error: unexpected '{token}' at position {position} of expression '{}'", self.text);
-        let width = self.text.get(self.at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
-        Err(Error::new("YaqlGrammarException", message).at(self.at..self.at + width))
+        Err(Error::new("YaqlGrammarException", message).at(self.at..self.at + 1))
     }
 
     fn deeper(depth: u32) -> Result<u32, Error> {

@@ -104,7 +104,6 @@ impl<'a> Conductor<'_, 'a> {
         let state = self.step.state();
         Place {
             definition: self.step.definition,
-            run: self.step.run(),
             state,
             host: self.step.host,
             env: state.env(),
@@ -187,7 +186,7 @@ impl<'a> Conductor<'_, 'a> {
         if now.is_final() {
             return;
         }
-        let (status, result) = report::outcome(self.step.definition, self.step.run(), self.state());
+        let (status, result) = report::outcome(self.step.definition, self.state());
         self.step.emit(crate::Fact::Ended { status, result });
     }
 
@@ -471,7 +470,6 @@ impl<'a> Conductor<'_, 'a> {
     pub fn bare_place<'p>(&'p self, env: &'p Map) -> Place<'p> {
         Place {
             definition: self.step.definition,
-            run: self.step.run(),
             state: self.step.state(),
             host: self.step.host,
             env,

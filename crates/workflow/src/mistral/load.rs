@@ -465,6 +465,10 @@ impl<'t> Reader<'t> {
 
     /// A text that may be an expression; one that cannot be read is a fault.
     pub fn text(&mut self, node: &Node, text: &Str) -> Expr {
+        if mixes_languages(text) {
+            let message = "The line already contains an expression of type 'jinja'. Mixing expression types in a single line is not allowed.";
+            self.fault(EXPRESSION, node.span, message, "YAQL and Jinja in one text");
+        }
         Expr::text(text, Engine::Mistral).unwrap_or_else(|error| {
             self.fault(EXPRESSION, node.span, error.message.clone(), "in this expression");
             Expr::Broken(error)
@@ -559,6 +563,14 @@ impl<'t> Reader<'t> {
         self.filled_map(node, "task-defaults");
         self.only_keys(node, &KEYS, "`task-defaults`");
     }
+}
+
+/// Whether a text holds expressions of both languages.
+fn mixes_languages(text: &str) -> bool {
+    let holds = |open: &str, close: &str| {
+        text.lines().any(|line| line.split_once(open).is_some_and(|(_, rest)| rest.contains(close)))
+    };
+    holds("<%", "%>") && (holds("{{", "}}") || holds("{%", "%}"))
 }
 
 /// The text of a key, whatever YAML made of it (`on`, `12`).

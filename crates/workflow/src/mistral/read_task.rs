@@ -4,10 +4,11 @@ use super::definition::{Clause, Join, Publish, Retry, Target, Task, TaskIndex, T
 use super::inline;
 use super::load::{EXPRESSION, FORM, NAME, Reader, key_text, work_of};
 use crate::expressions::Expr;
+use indexmap::IndexSet;
 use squall_expr::Engine;
-use squall_model::{Str, Value, from_json};
+use squall_model::{Str, Value, from_json, to_json};
 use squall_yaml::{Kind, Node};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Keys that tasks of both kinds of workflow have.
 const COMMON: [&str; 20] = [
@@ -126,19 +127,15 @@ impl<'n> Fields<'n> {
 }
 
 fn targets(clauses: [&Clause; 4]) -> Vec<TaskIndex> {
-    let mut targets = Vec::new();
+    let mut targets = IndexSet::new();
     for clause in clauses {
         let named = clause.next.iter().filter_map(|target| match target.to {
             To::Task(index) => Some(index),
             To::Noop | To::Fail(_) | To::Succeed(_) | To::Pause(_) => None,
         });
-        for index in named.chain(clause.shadowed.iter().copied()) {
-            if !targets.contains(&index) {
-                targets.push(index);
-            }
-        }
+        targets.extend(named.chain(clause.shadowed.iter().copied()));
     }
-    targets
+    targets.into_iter().collect()
 }
 
 /// Keys that have a form but no meaning here.
@@ -347,14 +344,12 @@ fn read_targets(reader: &mut Reader<'_>, node: &Node, key: &str, names: &Names, 
         Kind::Seq(items) => items.iter().collect(),
         _ => vec![node],
     };
-    let mut seen: Vec<Value> = Vec::new();
+    let mut seen: HashSet<String> = HashSet::new();
     let mut targets = Vec::new();
     for entry in entries {
-        let value = entry.to_value();
-        if seen.contains(&value) {
+        if !seen.insert(to_json(&entry.to_value())) {
             reader.fault(FORM, entry.span, format!("`{key}` has non-unique elements"), "named before");
         }
-        seen.push(value);
         targets.extend(read_target(reader, entry, names, owner));
     }
     targets

@@ -2,12 +2,13 @@
 
 use super::definition::Definition;
 use super::fact::{ExecutionId, TaskId, TaskState};
-use super::scope::moment;
-use super::state::{FailureOf, State, TaskRun, action_uuid, execution_uuid, task_uuid};
+use super::scope::{fill, keys, moment};
+use super::state::{FailureOf, State, TaskRun, action_uuid};
 use crate::Run;
 use squall_expr::python;
-use squall_model::{Map, Status, Value};
+use squall_model::{Map, Status, Str, Value};
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 /// Mistral's sentence about unhandled failures: the tasks by name, each with the runs that failed.
 pub(crate) fn failure(definition: &Definition, run: &Run, state: &State, execution: ExecutionId) -> String {
@@ -25,11 +26,11 @@ pub(crate) fn failure(definition: &Definition, run: &Run, state: &State, executi
     for task in failed {
         let info = task.info.as_deref().unwrap_or("None");
         // Writing into a String does not fail.
-        let _ = writeln!(text, "\n  {} [task_ex_id={}] -> {info}", task.name, task_uuid(run, task.id));
+        let _ = writeln!(text, "\n  {} [task_ex_id={}] -> {info}", task.name, task.uuid);
         for failure in &task.failures {
             let what = match failure.of {
                 FailureOf::Run(action) => format!("action_ex_id={}", action_uuid(run, action)),
-                FailureOf::Execution(child) => format!("wf_ex_id={}", execution_uuid(run, child)),
+                FailureOf::Execution(child) => format!("wf_ex_id={}", state.execution(child).uuid),
             };
             let _ = writeln!(text, "    [{what}, idx={}]: {}", failure.index, python::str(&failure.error));
         }
@@ -38,7 +39,7 @@ pub(crate) fn failure(definition: &Definition, run: &Run, state: &State, executi
 }
 
 /// Status and result of the StackStorm execution: the output with `extra` and `tasks` beside it.
-pub(crate) fn outcome(definition: &Definition, run: &Run, state: &State) -> (Status, Value) {
+pub(crate) fn outcome(definition: &Definition, state: &State) -> (Status, Value) {
     let Some(top) = state.top() else { return (Status::Failed, Value::map()) };
     let status = match top.state {
         TaskState::Success => Status::Succeeded,
@@ -50,25 +51,44 @@ pub(crate) fn outcome(definition: &Definition, run: &Run, state: &State) -> (Sta
     let extra = [("state", Value::from(top.state.as_str())), ("state_info", info)];
     result.insert("extra".into(), Value::from_pairs(extra));
     let name = &definition.workflows[top.workflow].name;
-    let tasks = top.tasks.iter().map(|task| task_entry(run, state.task(*task), name));
+    let tasks = top.tasks.iter().map(|task| task_entry(state.task(*task), &top.uuid, name));
     result.insert("tasks".into(), Value::from(tasks.collect::<Vec<_>>()));
     (status, Value::from(result))
 }
 
-fn task_entry(run: &Run, task: &TaskRun, workflow: &str) -> Value {
-    Value::from_pairs([
-        ("id", Value::from(task_uuid(run, task.id))),
-        ("name", Value::from(task.name.clone())),
-        ("workflow_execution_id", Value::from(execution_uuid(run, task.execution))),
-        ("workflow_name", Value::from(workflow)),
-        ("created_at", Value::from(moment(task.created))),
-        ("updated_at", Value::from(moment(task.updated))),
-        ("state", Value::from(task.state.as_str())),
-        ("state_info", Value::from(task.info.clone())),
-        ("input", task.input.clone()),
-        ("published", Value::Map(task.published.clone())),
-        ("result", task.result()),
+static ENTRY_KEYS: LazyLock<Map> = LazyLock::new(|| {
+    keys(&[
+        "id",
+        "name",
+        "workflow_execution_id",
+        "workflow_name",
+        "created_at",
+        "updated_at",
+        "state",
+        "state_info",
+        "input",
+        "published",
+        "result",
     ])
+});
+
+fn task_entry(task: &TaskRun, execution: &Str, workflow: &Str) -> Value {
+    fill(
+        &ENTRY_KEYS,
+        [
+            Value::from(task.uuid.clone()),
+            Value::from(task.name.clone()),
+            Value::from(execution.clone()),
+            Value::from(workflow.clone()),
+            Value::from(moment(task.created)),
+            Value::from(moment(task.updated)),
+            Value::from(task.state.as_str()),
+            Value::from(task.info.clone()),
+            task.input.clone(),
+            Value::Map(task.published.clone()),
+            task.result(),
+        ],
+    )
 }
 
 /// An execution with its tasks and, below them, its sub-workflows.

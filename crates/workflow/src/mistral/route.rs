@@ -312,7 +312,7 @@ impl Conductor<'_, '_> {
             TaskState::Success => match self.output(execution) {
                 Ok(output) => (state, info, output),
                 Err(error) => {
-                    let id = super::state::execution_uuid(self.step.run(), execution);
+                    let id = &self.execution(execution).uuid;
                     let name = &self.workflow(execution).name;
                     let text =
                         format!("Failed to check and complete [wf_ex_id={id}, wf_name={name}]: {}", error.message);

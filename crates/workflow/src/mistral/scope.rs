@@ -7,21 +7,55 @@
 use super::context::Context;
 use super::definition::{Definition, Workflow};
 use super::fact::{ExecutionId, TaskId};
-use super::state::{Execution, State, TaskRun, execution_uuid, task_uuid};
-use crate::Run;
+use super::state::{Execution, State, TaskRun};
 use squall_expr::Error;
 use squall_model::{Map, Str, Timestamp, Value};
+use std::fmt::Write;
+use std::sync::LazyLock;
 
 /// Where an expression stands.
 pub(crate) struct Place<'a> {
     pub definition: &'a Definition,
-    pub run: &'a Run,
     pub state: &'a State,
     pub host: &'a dyn crate::Host,
     /// The env, which at the start is not yet in the state.
     pub env: &'a Map,
     pub execution: Option<ExecutionId>,
     pub task: Option<TaskId>,
+}
+
+/// The keys of what `execution()` and `task()` give: maps are filled from these, so that keys cost no allocation.
+static EXECUTION_KEYS: LazyLock<Map> =
+    LazyLock::new(|| keys(&["id", "name", "spec", "input", "params", "created_at", "updated_at", "root_execution_id"]));
+static TASK_KEYS: LazyLock<Map> = LazyLock::new(|| {
+    keys(&[
+        "id",
+        "name",
+        "spec",
+        "state",
+        "state_info",
+        "result",
+        "published",
+        "type",
+        "workflow_execution_id",
+        "created_at",
+        "updated_at",
+    ])
+});
+static CURRENT: LazyLock<Str> = LazyLock::new(|| "__task_execution".into());
+
+/// A map with these keys and nothing in it yet.
+pub(super) fn keys(names: &[&str]) -> Map {
+    names.iter().map(|name| ((*name).into(), Value::Null)).collect()
+}
+
+/// A map with the keys of `keys` and these values, in the same order.
+pub(super) fn fill<const N: usize>(keys: &Map, values: [Value; N]) -> Value {
+    let mut map = keys.clone();
+    for (slot, value) in map.values_mut().zip(values) {
+        *slot = value;
+    }
+    Value::from(map)
 }
 
 /// Functions of Mistral that need to look at the run.
@@ -42,13 +76,12 @@ impl squall_expr::Host for Place<'_> {
                 self.tasks(&arg(0, "workflow_execution_id"), &arg(1, "recursive"), &arg(2, "state"), &arg(3, "flat"))
             }
             "global" => self.global(&arg(0, "var_name")),
-            "json_pp" if self.definition.stackstorm => Value::from(json_pp(&arg(0, "data"))),
             _ => return self.host.call(name, args, named),
         }))
     }
 
     fn has(&self, name: &str) -> bool {
-        FUNCTIONS.contains(&name) || (name == "json_pp" && self.definition.stackstorm) || self.host.has(name)
+        FUNCTIONS.contains(&name) || self.host.has(name)
     }
 
     fn kv(&self, scope: &str, key: &str, decrypt: bool) -> Result<Option<Value>, Error> {
@@ -97,7 +130,7 @@ impl Place<'_> {
         for execution_record in &self.state.executions {
             let id = execution_record.id as usize;
             let above = execution_record.parent.map(|p| self.state.task(p.task).execution as usize);
-            inside[id] |= execution.as_str() == Some(&execution_uuid(self.run, execution_record.id))
+            inside[id] |= execution.as_str() == Some(&execution_record.uuid)
                 || (recursive.is_truthy() && above.is_some_and(|above| inside[above]));
         }
         let records = self.state.tasks.iter().filter(|t| inside[t.execution as usize]).filter(wanted);
@@ -107,9 +140,9 @@ impl Place<'_> {
     }
 
     fn executions(&self, id: &Value, root: &Value, state: &Value) -> Value {
-        let top = execution_uuid(self.run, 0);
+        let top = self.state.top().map_or("", |top| &*top.uuid);
         let chosen = self.state.executions.iter().filter(|execution| {
-            id.as_str().is_none_or(|id| execution_uuid(self.run, execution.id) == id)
+            id.as_str().is_none_or(|id| *execution.uuid == *id)
                 && root.as_str().is_none_or(|root| execution.parent.is_some() && root == top)
                 && state.as_str().is_none_or(|state| execution.state.as_str() == state)
         });
@@ -122,47 +155,52 @@ impl Place<'_> {
 
     fn execution_map(&self, execution: &Execution) -> Value {
         let workflow = &self.definition.workflows[execution.workflow];
-        let root = execution.parent.map(|_| execution_uuid(self.run, 0));
-        Value::from_pairs([
-            ("id", Value::from(execution_uuid(self.run, execution.id))),
-            ("name", Value::from(workflow.name.clone())),
-            ("spec", workflow.spec.clone()),
-            ("input", Value::Map(execution.input.clone())),
-            ("params", Value::Map(execution.params.clone())),
-            ("created_at", Value::from(moment(execution.created))),
-            ("updated_at", Value::from(moment(execution.updated))),
-            ("root_execution_id", Value::from(root)),
-        ])
+        let root = execution.parent.map(|_| self.state.execution(0).uuid.clone());
+        fill(
+            &EXECUTION_KEYS,
+            [
+                Value::from(execution.uuid.clone()),
+                Value::from(workflow.name.clone()),
+                workflow.spec.clone(),
+                Value::Map(execution.input.clone()),
+                Value::Map(execution.params.clone()),
+                Value::from(moment(execution.created)),
+                Value::from(moment(execution.updated)),
+                Value::from(root),
+            ],
+        )
     }
 
     fn task_map(&self, record: &TaskRun) -> Value {
         let task = &self.workflow(record).tasks[record.index];
-        Value::from_pairs([
-            ("id", Value::from(task_uuid(self.run, record.id))),
-            ("name", Value::from(record.name.clone())),
-            ("spec", task.spec.clone()),
-            ("state", Value::from(record.state.as_str())),
-            ("state_info", Value::from(record.info.clone())),
-            ("result", record.result()),
-            ("published", Value::Map(record.published.clone())),
-            ("type", Value::from(task.kind())),
-            ("workflow_execution_id", Value::from(execution_uuid(self.run, record.execution))),
-            ("created_at", Value::from(moment(record.created))),
-            ("updated_at", Value::from(moment(record.updated))),
-        ])
+        fill(
+            &TASK_KEYS,
+            [
+                Value::from(record.uuid.clone()),
+                Value::from(record.name.clone()),
+                task.spec.clone(),
+                Value::from(record.state.as_str()),
+                Value::from(record.info.clone()),
+                record.result(),
+                Value::Map(record.published.clone()),
+                Value::from(task.kind()),
+                Value::from(self.state.execution(record.execution).uuid.clone()),
+                Value::from(moment(record.created)),
+                Value::from(moment(record.updated)),
+            ],
+        )
     }
 
     /// `$` for an expression about `record` with `context`, and with the variables of an item.
     pub fn view(&self, record: &TaskRun, context: &Context, item: Option<u32>) -> Value {
         let execution = self.state.execution(record.execution);
-        let mut view = Map::with_capacity(execution.base.len() + context.vars().len() + 2);
-        view.extend(execution.base.iter().map(|(k, v)| (k.clone(), v.clone())));
+        let mut view = (*execution.base).clone();
+        view.reserve(context.vars().len() + 2);
         if let Some(item) = item {
             view.extend(item_variables(record, item));
         }
         view.extend(context.vars().iter().map(|(k, v)| (k.clone(), v.clone())));
-        let current = [("id", task_uuid(self.run, record.id)), ("name", record.name.to_string())];
-        view.insert("__task_execution".into(), Value::from_pairs(current));
+        view.insert(CURRENT.clone(), record.marker.clone());
         self.add_results(&mut view, execution, Some(record));
         Value::from(view)
     }
@@ -215,21 +253,46 @@ pub(crate) fn latest<'a>(
     execution.records[*index].latest.map(|id| state.task(id))
 }
 
-/// A moment as Mistral writes it: to the second, without a zone.
+/// A moment as Mistral writes it: to the second, without a zone. Records hold two each, hence by hand.
 pub(crate) fn moment(at: Timestamp) -> String {
-    at.to_iso().get(..19).map_or_else(String::new, |text| text.replace('T', " "))
+    let seconds = at.micros().div_euclid(1_000_000);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    let mut text = String::with_capacity(19);
+    // Writing into a String does not fail.
+    let _ = write!(text, "{year:04}-{month:02}-{day:02} ");
+    for (place, part) in [second / 3600, second / 60 % 60, second % 60].into_iter().enumerate() {
+        if place > 0 {
+            text.push(':');
+        }
+        text.push(char::from(b'0' + (part / 10) as u8));
+        text.push(char::from(b'0' + (part % 10) as u8));
+    }
+    text
 }
 
-/// The name by which the Mistral of StackStorm's years knew `json_dump`, with line feeds made real.
-fn json_pp(data: &Value) -> String {
-    // Four blanks for a level, which is what serde_json's pretty form has two of.
-    let text = squall_model::to_json_pretty(data);
-    let indented: Vec<String> = text
-        .lines()
-        .map(|line| {
-            let level = line.len() - line.trim_start_matches(' ').len();
-            format!("{}{}", " ".repeat(level), line)
-        })
-        .collect();
-    indented.join("\n").replace("\\n", "\n").replace(" \n", "\n")
+/// Year, month and day of a day counted from 1970-01-01, by the calendar of eras of 400 years.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Months counted from March, so that the day that leap years add comes last.
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_those_of_the_calendar() {
+        for text in ["1970-01-01T00:00:00Z", "2016-02-29T23:59:59Z", "1999-12-31T12:30:05Z", "2100-03-01T00:00:00Z"] {
+            let at = Timestamp::parse_iso(text).unwrap();
+            assert_eq!(moment(at), text.replace('T', " ").replace('Z', ""));
+        }
+    }
 }

@@ -30,6 +30,8 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Execution {
     pub id: ExecutionId,
+    /// The id that expressions and results show.
+    pub uuid: Str,
     /// Which workflow of the definition.
     pub workflow: usize,
     pub parent: Option<Parent>,
@@ -74,6 +76,10 @@ pub(crate) struct Records {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TaskRun {
     pub id: TaskId,
+    /// The id that expressions and results show.
+    pub uuid: Str,
+    /// What expressions see as `__task_execution`.
+    pub marker: Value,
     pub execution: ExecutionId,
     pub index: TaskIndex,
     pub name: Str,
@@ -215,7 +221,7 @@ impl State {
                 self.finished(*run, Status::Failed, &Value::from(message.as_str()));
             }
             crate::Fact::TimerFired { timer } | crate::Fact::TimerCleared { timer } => self.stopped(*timer),
-            crate::Fact::ResumeAsked { env } | crate::Fact::RerunAsked { env, .. } => self.merge_env(env, run),
+            crate::Fact::ResumeAsked { env } | crate::Fact::RerunAsked { env, .. } => self.merge_env(env),
             crate::Fact::Mistral(fact) => self.own(definition, run, fact),
             _ => {}
         }
@@ -225,7 +231,7 @@ impl State {
         match fact {
             Fact::Began(began) => self.began(definition, run, began),
             Fact::Made { execution, name, by, waiting, at } => {
-                self.made(definition, *execution, name, by, *waiting, *at);
+                self.made(definition, run, *execution, name, by, *waiting, *at);
             }
             Fact::Arrived { join, by } => self.arrived(*join, *by),
             Fact::Prepared { task, policies } => {
@@ -243,7 +249,7 @@ impl State {
             Fact::Listed { task, items } => self.tasks[*task as usize].list(items),
             Fact::Reshaped { run, result } => self.reshaped(*run, result),
             Fact::Settled { task, state, info, at } => self.settled(*task, *state, info, *at),
-            Fact::Published { task, branch, global } => self.published(run, *task, branch, global),
+            Fact::Published { task, branch, global } => self.published(*task, branch, global),
             Fact::Forgot { task } => self.tasks[*task as usize].forget(),
             Fact::Retried { task } => {
                 self.enter(*task, TaskState::Running, None);
@@ -274,6 +280,7 @@ impl State {
         let workflow = &definition.workflows[index];
         let mut execution = Execution {
             id,
+            uuid: execution_uuid(run, id).into(),
             workflow: index,
             parent: began.parent,
             generation: 0,
@@ -303,14 +310,16 @@ impl State {
             task.open_slot(parent.item);
             task.children.push(id);
         }
-        execution.rebuild(run, &self.env);
+        execution.rebuild(&self.env);
         self.live += u32::from(execution.is_live());
         self.executions.push(execution);
     }
 
+    #[allow(clippy::too_many_arguments)] // the fields of one fact, and what it is folded with
     fn made(
         &mut self,
         definition: &Definition,
+        run: &Run,
         execution: ExecutionId,
         name: &Str,
         by: &[TaskId],
@@ -336,8 +345,12 @@ impl State {
         above.waiting += u32::from(waiting);
         above.records[index].latest = Some(id);
         above.records[index].open += 1;
+        let uuid: Str = task_uuid(run, id).into();
+        let marker = Value::from_pairs([("id", uuid.clone()), ("name", name.clone())]);
         self.tasks.push(TaskRun {
             id,
+            uuid,
+            marker,
             execution,
             index,
             name: name.clone(),
@@ -443,7 +456,7 @@ impl State {
         record.result = Some(record.compute_result());
     }
 
-    fn published(&mut self, run: &Run, task: TaskId, branch: &Map, global: &Map) {
+    fn published(&mut self, task: TaskId, branch: &Map, global: &Map) {
         let record = &mut self.tasks[task as usize];
         record.published = Arc::new(branch.clone());
         record.outbound = record.inbound.with(branch);
@@ -451,7 +464,7 @@ impl State {
             let execution = &mut self.executions[record.execution as usize];
             let layer = Arc::make_mut(&mut execution.layer);
             layer.extend(global.iter().map(|(k, v)| (k.clone(), v.clone())));
-            execution.rebuild(run, &self.env);
+            execution.rebuild(&self.env);
         }
     }
 
@@ -547,14 +560,14 @@ impl State {
         }
     }
 
-    fn merge_env(&mut self, env: &Map, run: &Run) {
+    fn merge_env(&mut self, env: &Map) {
         if env.is_empty() {
             return;
         }
         let merged = Arc::make_mut(&mut self.env);
         merged.extend(env.iter().map(|(k, v)| (k.clone(), v.clone())));
         for execution in &mut self.executions {
-            execution.rebuild(run, &self.env);
+            execution.rebuild(&self.env);
         }
     }
 }
@@ -564,11 +577,11 @@ impl Execution {
         self.parent.is_some() && self.state == TaskState::Running
     }
 
-    fn rebuild(&mut self, run: &Run, env: &Arc<Map>) {
+    fn rebuild(&mut self, env: &Arc<Map>) {
         let mut base = (*self.input).clone();
         base.extend(self.layer.iter().map(|(k, v)| (k.clone(), v.clone())));
         base.insert("__env".into(), Value::Map(env.clone()));
-        base.insert("__execution".into(), Value::from_pairs([("id", execution_uuid(run, self.id))]));
+        base.insert("__execution".into(), Value::from_pairs([("id", self.uuid.clone())]));
         self.base = Arc::new(base);
     }
 }
@@ -713,13 +726,14 @@ fn uuid(run: &Run, kind: &str, number: u32) -> String {
         let bytes = execution.bytes().chain(kind.bytes()).chain(number.to_le_bytes());
         bytes.fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
     };
-    let (a, b) = (hash(0xcbf2_9ce4_8422_2325), hash(0x6c62_272e_07bb_0142));
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        a >> 32,
-        (a >> 16) & 0xffff,
-        a & 0xfff,
-        0x8000 | ((b >> 48) & 0x3fff),
-        b & 0xffff_ffff_ffff
-    )
+    let bits = (u128::from(hash(0xcbf2_9ce4_8422_2325)) << 64) | u128::from(hash(0x6c62_272e_07bb_0142));
+    let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let mut text = String::with_capacity(36);
+    for (place, shift) in (0..32).rev().map(|nibble| nibble * 4).enumerate() {
+        if matches!(place, 8 | 12 | 16 | 20) {
+            text.push('-');
+        }
+        text.push(char::from(b"0123456789abcdef"[(bits >> shift) as usize & 0xf]));
+    }
+    text
 }

@@ -5,7 +5,7 @@ use super::decide::{COMPLETING, Conductor, Failure, RUNNING, Todo, info_of};
 use super::definition::{Input, Join, Name, Publish, Retry, Task, TaskIndex, Work, fill_input, invalid_input};
 use super::fact::{Began, ExecutionId, Fact, Held, Parent, Policies, Retries, TaskId, TaskState, Wait};
 use super::stackstorm;
-use super::state::{action_uuid, execution_uuid, task_uuid};
+use super::state::action_uuid;
 use crate::expressions::{Expr, eval_pairs};
 use crate::standard::STANDARD;
 use crate::{Child, Offer, Registered, RunId};
@@ -391,9 +391,9 @@ impl Conductor<'_, '_> {
         let record = self.record(task);
         let workflow = &self.workflow(record.execution).name;
         let own = [
-            ("workflow_execution_id", Value::from(execution_uuid(run, record.execution))),
+            ("workflow_execution_id", Value::from(self.execution(record.execution).uuid.clone())),
             ("workflow_name", Value::from(workflow.clone())),
-            ("task_execution_id", Value::from(task_uuid(run, task))),
+            ("task_execution_id", Value::from(record.uuid.clone())),
             ("task_name", Value::from(record.name.clone())),
             ("action_execution_id", Value::from(action_uuid(run, run.next_run()))),
         ];
@@ -516,11 +516,10 @@ impl Conductor<'_, '_> {
             let text = format!("Invalid task name [wf_spec={}, task_name={target}]", workflow.name);
             return Err(Failure::Ordinary(text.into()));
         }
-        let run = self.step.run();
         let mut params: Map = extra.iter().filter_map(|key| Some((key.clone(), given.get(key)?.clone()))).collect();
         let own = [
-            ("root_execution_id", Value::from(execution_uuid(run, 0))),
-            ("task_execution_id", Value::from(task_uuid(run, task))),
+            ("root_execution_id", Value::from(self.execution(0).uuid.clone())),
+            ("task_execution_id", Value::from(self.record(task).uuid.clone())),
             ("index", Value::from(item.unwrap_or(0))),
             ("namespace", Value::from("")),
             ("env", Value::Map(env)),

@@ -1,3 +1,0 @@
-//! One module for each chat network.
-
-pub mod terminal;

@@ -1,0 +1,286 @@
+//! What follows from a stimulus.
+
+use super::Front;
+use super::load::{Definition, Node};
+use super::render::{self, Sight};
+use super::state::{Entry, Fact, State};
+use crate::step::Step;
+use crate::{Begin, Child, Offer, Registered, RunId, Stimulus};
+use squall_model::{Map, Status, Str, Timestamp, Value};
+
+/// Hears a stimulus.
+pub(super) fn decide(step: &mut Step<'_, Front>, stimulus: Stimulus) {
+    let at = step.host.now();
+    let mut conductor = Conductor { step, at };
+    match stimulus {
+        Stimulus::Begin(begin) => conductor.begin(begin),
+        Stimulus::Finished { run, status, result } => conductor.finished(run, status, result),
+        Stimulus::Refused { run, message } => conductor.refused(run, &message),
+        Stimulus::Pause => conductor.pause(),
+        Stimulus::Resume { env } => conductor.resume(env),
+        Stimulus::Stop { status, message } => conductor.stop(status, message),
+        // Chains have no timers, do not record starts, and cannot be run again from the middle.
+        Stimulus::Started { .. } | Stimulus::Due { .. } | Stimulus::Rerun { .. } => {}
+    }
+}
+
+struct Conductor<'s, 'a> {
+    step: &'s mut Step<'a, Front>,
+    at: Timestamp,
+}
+
+impl<'a> Conductor<'_, 'a> {
+    fn emit(&mut self, fact: Fact) {
+        self.step.emit(crate::Fact::Chain(fact));
+    }
+
+    fn state(&self) -> &State {
+        self.step.state()
+    }
+
+    fn definition(&self) -> &'a Definition {
+        self.step.definition
+    }
+
+    fn began(&self) -> Begin {
+        self.step.run().begin().map(|begin| (**begin).clone()).unwrap_or_default()
+    }
+
+    fn begin(&mut self, begin: Box<Begin>) {
+        self.step.emit(crate::Fact::Begun { begin });
+        let begin = self.began();
+        match render::vars(&self.definition().vars, &begin, self.step.host) {
+            Ok(vars) => self.emit(Fact::VarsSet { vars }),
+            Err(error) => return self.fail("Failed initializing ``vars`` in chain.", &error),
+        }
+        self.reach(self.definition().start.clone());
+    }
+
+    /// Goes to the node of that name.
+    fn reach(&mut self, name: Str) {
+        let Some(node) = self.definition().node(&name) else {
+            let present = self.state().node.clone().unwrap_or_default();
+            let summary = format!("Failed to get next node \"{present}\".");
+            return self.fail(&summary, &format!("Unable to find node with name \"{name}\"."));
+        };
+        self.emit(Fact::Reached { node: name, at: self.at });
+        self.offer(node);
+    }
+
+    fn offer(&mut self, node: &Node) {
+        let (name, reference) = (&node.name, &node.reference);
+        let registered = self.step.host.action(reference);
+        if matches!(registered, Registered::No) {
+            let summary =
+                format!("Failed to run task \"{name}\". Action with reference \"{reference}\" doesn't exist.");
+            let detail = format!("Task :: {name} - Action with ref {reference} not registered.");
+            return self.fail(&summary, &detail);
+        }
+        let begin = self.began();
+        let sight = Sight::of(self.state(), &begin);
+        let rendered = match render::parameters(node, &sight, self.step.host) {
+            Ok(rendered) => rendered,
+            Err(render::Failure::Text(detail)) => {
+                let summary = format!("Failed to run task \"{name}\". Parameter rendering failed.");
+                return self.fail(&summary, &detail);
+            }
+            Err(render::Failure::Structure(text)) => return self.escape(&text),
+        };
+        let input = match render::cast(rendered, &registered) {
+            Ok(input) => input,
+            Err(text) => return self.escape(&text),
+        };
+        let skip_notify = names(begin.runner.get("skip_notify")).any(|skipped| skipped == &**name);
+        let notify = match &node.notify {
+            Some(notify) => Some(notify.clone()),
+            None if skip_notify => None,
+            None => begin.env.get("notify").filter(|notify| notify.is_truthy()).cloned(),
+        };
+        let child = Child { context: node.context.clone(), notify, skip_notify, delay_ms: 0 };
+        self.step.offer(Offer {
+            task: name.clone(),
+            action: Some(reference.clone()),
+            input: Value::from(input),
+            child,
+            ..Offer::default()
+        });
+    }
+
+    fn finished(&mut self, run: RunId, status: Status, result: Value) {
+        self.step.emit(crate::Fact::Finished { run, status, result: result.clone() });
+        let execution = self.step.host.child(run);
+        self.emit(Fact::Listed { run, execution, state: status, result, at: self.at });
+        if self.state().held {
+            // Heard while the chain is paused: what follows waits for the resume.
+            if self.state().asked == Some(Status::Canceled) {
+                self.end(Status::Canceled);
+            }
+            return;
+        }
+        match status {
+            Status::Paused | Status::Pending => self.hold(),
+            _ => self.go_on(),
+        }
+    }
+
+    fn refused(&mut self, run: RunId, message: &str) {
+        self.step.emit(crate::Fact::Refused { run, message: message.to_owned() });
+        let name = self.state().node.clone().unwrap_or_default();
+        let error = format!("Failed running task \"{name}\".. {message}");
+        let result = Value::from_pairs([("error", error.as_str()), ("traceback", "")]);
+        self.emit(Fact::Listed { run, execution: None, state: Status::Failed, result, at: self.at });
+        self.go_on();
+    }
+
+    /// The present node is over: it publishes, then its successor is reached.
+    fn go_on(&mut self) {
+        let Some(entry) = self.state().entries().last().cloned() else { return };
+        let Some(node) = self.definition().node(&entry.node) else { return };
+        if !node.publish.is_empty() {
+            let begin = self.began();
+            match render::publish(node, &Sight::of(self.state(), &begin), self.step.host) {
+                Ok(vars) => self.emit(Fact::Published { vars }),
+                Err(text) => return self.escape(&text),
+            }
+        }
+        match self.state().asked {
+            Some(Status::Paused) => self.hold(),
+            Some(status) => self.end(status),
+            None => self.follow(node, &entry),
+        }
+    }
+
+    fn follow(&mut self, node: &Node, entry: &Entry) {
+        let next = match entry.state {
+            Status::Succeeded => &node.on_success,
+            Status::Failed | Status::Timeout | Status::Abandoned => &node.on_failure,
+            _ => return self.end(Status::Canceled),
+        };
+        match (next, entry.state) {
+            (Some(next), _) => self.reach(next.clone()),
+            (None, Status::Abandoned) => self.end(Status::Failed),
+            (None, status) => self.end(status),
+        }
+    }
+
+    fn hold(&mut self) {
+        self.emit(Fact::Held);
+        self.become_status(Status::Paused);
+    }
+
+    fn become_status(&mut self, status: Status) {
+        if self.step.run().status() != status {
+            self.step.emit(crate::Fact::Became { status });
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.step.run().status().is_final()
+    }
+
+    fn open_runs(&self) -> Vec<RunId> {
+        self.step.run().offers().keys().copied().collect()
+    }
+
+    fn pause(&mut self) {
+        if self.is_over() || self.state().asked.is_some() || self.state().held {
+            return;
+        }
+        self.step.emit(crate::Fact::PauseAsked);
+        let runs = self.open_runs();
+        self.become_status(Status::Pausing);
+        self.step.emit(crate::Fact::ChildrenPaused { runs });
+    }
+
+    fn resume(&mut self, env: Map) {
+        if self.is_over() || !(self.state().held || self.state().asked == Some(Status::Paused)) {
+            return;
+        }
+        let held = self.state().held;
+        self.step.emit(crate::Fact::ResumeAsked { env });
+        self.become_status(Status::Running);
+        if !held {
+            return;
+        }
+        self.emit(Fact::Released);
+        let runs = self.open_runs();
+        if !runs.is_empty() {
+            return self.step.emit(crate::Fact::ChildrenResumed { runs });
+        }
+        if let Some(entry) = self.state().entries().last().cloned()
+            && let Some(node) = self.definition().node(&entry.node)
+        {
+            self.follow(node, &entry);
+        }
+    }
+
+    fn stop(&mut self, status: Status, message: Option<String>) {
+        if self.is_over() {
+            return;
+        }
+        let status = if status.is_final() { status } else { Status::Canceled };
+        self.step.emit(crate::Fact::StopAsked { status, message });
+        let runs = self.open_runs();
+        if runs.is_empty() {
+            return self.end(status);
+        }
+        self.become_status(Status::Canceling);
+        self.step.emit(crate::Fact::ChildrenStopped { runs });
+    }
+
+    fn end(&mut self, status: Status) {
+        let result = Value::from(self.result());
+        self.step.emit(crate::Fact::Ended { status, result });
+    }
+
+    /// An error of the chain itself, which `on-failure` does not see.
+    fn fail(&mut self, summary: &str, detail: &str) {
+        let mut result = self.result();
+        result.insert("error".into(), Value::from(format!("{summary}. {detail}")));
+        result.insert("traceback".into(), Value::from(""));
+        self.step.emit(crate::Fact::Ended { status: Status::Failed, result: Value::from(result) });
+    }
+
+    /// An error that in StackStorm leaves the runner: the list of tasks is lost.
+    fn escape(&mut self, error: &str) {
+        let result = Value::from_pairs([("error", error), ("traceback", "")]);
+        self.step.emit(crate::Fact::Ended { status: Status::Failed, result });
+    }
+
+    fn result(&self) -> Map {
+        let begin = self.step.run().begin();
+        let hidden = begin.is_some_and(|b| b.runner.get("display_published") == Some(&Value::Bool(false)));
+        result(self.state(), !hidden)
+    }
+}
+
+/// The result of a chain: its tasks, and what was published unless that is hidden.
+pub(super) fn result(state: &State, display_published: bool) -> Map {
+    let mut result = Map::new();
+    result.insert("tasks".into(), Value::from(state.entries().iter().map(listed).collect::<Vec<_>>()));
+    if display_published {
+        result.insert("published".into(), Value::Map(state.published.clone()));
+    }
+    result
+}
+
+fn listed(entry: &Entry) -> Value {
+    let execution = Value::from(entry.execution.clone());
+    // StackStorm writes the id of a child that was never made as the text of Python's None.
+    let live = if execution.is_null() { Value::from("None") } else { execution.clone() };
+    Value::from_pairs([
+        ("id", Value::from(entry.node.clone())),
+        ("name", Value::from(entry.node.clone())),
+        ("execution_id", execution),
+        ("liveaction_id", live),
+        ("workflow", Value::Null),
+        ("created_at", Value::from(entry.created.to_iso())),
+        ("updated_at", Value::from(entry.updated.to_iso())),
+        ("state", Value::from(entry.state.as_str())),
+        ("result", entry.result.clone()),
+    ])
+}
+
+fn names(list: Option<&Value>) -> impl Iterator<Item = &str> {
+    list.and_then(Value::as_list).unwrap_or_default().iter().filter_map(Value::as_str)
+}
