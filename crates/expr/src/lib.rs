@@ -15,6 +15,7 @@ pub mod alias;
 pub mod batch;
 pub mod functions;
 pub mod jinja;
+pub mod operators;
 pub mod params;
 pub mod pattern;
 pub mod python;

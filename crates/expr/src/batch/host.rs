@@ -112,8 +112,7 @@ impl Host for DataHost<'_> {
     }
 
     fn now(&self) -> Timestamp {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_micros(i64::try_from(now.as_micros()).unwrap_or(0))
+        now()
     }
 
     fn random(&self, bytes: &mut [u8]) {
@@ -126,4 +125,10 @@ impl Host for DataHost<'_> {
             *byte = (state >> 24) as u8;
         }
     }
+}
+
+/// The time of day: a batch line has no other clock.
+pub(super) fn now() -> Timestamp {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(now.as_micros()).unwrap_or(0))
 }

@@ -8,6 +8,7 @@ mod alias;
 mod eval;
 mod host;
 mod params;
+mod rules;
 
 use crate::Error;
 use serde_json::{Map as Json, Value as Line};
@@ -16,6 +17,7 @@ use squall_model::Value;
 pub use alias::match_line as alias_match;
 pub use eval::eval;
 pub use params::render_line as action_render;
+pub use rules::rule_test;
 
 /// Wraps an outcome with the id of its line.
 fn answer(line: &Line, outcome: Result<Json<String, Line>, Error>) -> Line {

@@ -86,7 +86,7 @@ impl Host for Datastore {
         })
     }
     fn now(&self) -> Timestamp {
-        Timestamp::default()
+        super::host::now()
     }
     fn random(&self, bytes: &mut [u8]) {
         bytes.fill(0);

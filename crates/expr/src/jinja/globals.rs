@@ -29,6 +29,8 @@ pub(super) fn find(name: &str, scope: &Scope) -> Option<V> {
         "st2kv" if !stack => global("st2kv"),
         "self" => global("self"),
         "six" if stack => global("six"),
+        // The old name of `st2kv.system`, which rules and chains still use.
+        "system" if stack => Some(V::Item(Rc::new(Item { scope: Some("system".into()), key: String::new() }))),
         "st2kv" if stack => Some(V::Item(Rc::new(Item { scope: None, key: String::new() }))),
         _ => None,
     }

@@ -30,6 +30,7 @@ use interpreter::Interpreter;
 use squall_model::{Special, Str, Value};
 use value::V;
 pub use values::Values;
+pub(crate) use values::dynamic;
 
 /// A compiled template or expression.
 #[derive(Debug)]
@@ -140,4 +141,19 @@ fn shown(value: &V) -> String {
         V::Undefined(_) => String::new(),
         other => other.repr(),
     }
+}
+
+/// Python's `==`.
+pub(crate) fn equal(a: &Value, b: &Value) -> bool {
+    ops::equal(&V::from(a), &V::from(b))
+}
+
+/// The order of two values of one kind; `sign` is for the message about others.
+pub(crate) fn order(a: &Value, b: &Value, sign: &str) -> Result<Option<std::cmp::Ordering>, Error> {
+    ops::order(&V::from(a), &V::from(b), sign)
+}
+
+/// `item in container`.
+pub(crate) fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
+    ops::contains(&V::from(container), &V::from(item))
 }

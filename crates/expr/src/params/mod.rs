@@ -15,6 +15,7 @@ mod schema;
 mod secrets;
 mod validate;
 
+pub(crate) use cast::type_name;
 pub use cast::{cast, cast_from_chat, cast_parameter};
 pub use literal::python_literal;
 pub use render::Rendering;
