@@ -98,6 +98,18 @@ impl Action {
 /// Reads one action.
 pub(crate) fn read(file: &File<'_>, pack_dir: &Path) -> Option<Action> {
     let fields = file.fields();
+    if is_workflow_text(file) {
+        let help = "workflow files belong into `actions/workflows/`; every `.yaml` file directly in `actions/` describes an action";
+        let span = fields.span("name");
+        file.error_with_help(
+            codes::MISSING_KEY,
+            span,
+            "this is a workflow, not an action",
+            "has no `runner_type`",
+            help,
+        );
+        return None;
+    }
     let name = fields.required_text("name");
     let runner_name = fields.required_text("runner_type");
     fields.check_pack();
@@ -137,6 +149,12 @@ pub(crate) fn read(file: &File<'_>, pack_dir: &Path) -> Option<Action> {
         confirm,
         is_builtin: file.is_builtin,
     })
+}
+
+/// Whether somebody put a workflow where actions are described.
+fn is_workflow_text(file: &File<'_>) -> bool {
+    let has = |key: &str| file.root.get(key).is_some();
+    !has("runner_type") && (has("chain") || (has("version") && (has("tasks") || has("workflows"))))
 }
 
 fn runner(file: &File<'_>, name: &str, span: Span) -> Option<Arc<RunnerType>> {
@@ -242,6 +260,12 @@ fn entry_point_of(file: &File<'_>, runner: &RunnerType, path: &str, span: Span) 
         let message = format!("the entry point `{path}` does not exist");
         let help = Some(format!("it is looked for at `{}`", file.files.shown(&inside)));
         file.warning(codes::ENTRY_POINT, span, message, "running it will fail", help);
+        return None;
+    }
+    if file.files.leads_out(&inside) {
+        let message = format!("the entry point `{path}` is a link that leads out of the pack");
+        let help = "copy the file into the pack";
+        file.error_with_help(codes::ENTRY_POINT, span, message, "cannot be used", help);
         return None;
     }
     if !runner.is_workflow() {

@@ -7,7 +7,9 @@ use crate::action::confirm;
 use crate::codes;
 use crate::reading::{Fields, File, Source};
 use crate::schema::is_word;
+use squall_expr::Engine;
 use squall_expr::alias::{Format, representations};
+use squall_expr::jinja::Template;
 use squall_model::{ActionRef, Str, Value};
 use squall_yaml::{Node, Span};
 
@@ -123,7 +125,13 @@ fn report(file: &File<'_>, node: &Node, what: &'static str) -> Value {
     let fields = Fields::of(file, node, what);
     fields.boolean("enabled", true);
     fields.boolean("append_url", true);
-    fields.text("format");
+    if let Some(template) = fields.text("format")
+        && let Err(error) = Template::compile(&template, Engine::Stack)
+    {
+        let help = Some("the default text is posted instead".to_owned());
+        let message = format!("the template in {what} cannot be read");
+        file.warning(codes::TEMPLATE, fields.span("format"), message, error.message, help);
+    }
     fields.map("extra");
     node.to_value()
 }

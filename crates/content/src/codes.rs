@@ -34,6 +34,7 @@ pub(crate) const FORMAT: &str = "SQ1304";
 pub(crate) const CONFIRM_KEY: &str = "SQ1305";
 pub(crate) const CONFIRM_BYPASS: &str = "SQ1306";
 pub(crate) const PLACEHOLDER: &str = "SQ1307";
+pub(crate) const TEMPLATE: &str = "SQ1308";
 pub(crate) const CRITERIA: &str = "SQ1401";
 pub(crate) const UNKNOWN_TRIGGER: &str = "SQ1402";
 pub(crate) const POLICY_TYPE: &str = "SQ1501";
@@ -73,6 +74,7 @@ pub const CODES: &[(&str, &str)] = &[
     (CONFIRM_KEY, "a key that StackStorm refuses"),
     (CONFIRM_BYPASS, "a confirmation that other ways to the action go around"),
     (PLACEHOLDER, "an alias gives a parameter that its action does not take"),
+    (TEMPLATE, "a template of an alias cannot be read"),
     (CRITERIA, "a rule's criteria are wrong"),
     (UNKNOWN_TRIGGER, "a trigger type does not exist"),
     (POLICY_TYPE, "a policy type does not exist"),

@@ -63,6 +63,14 @@ impl PackFiles {
         }
     }
 
+    /// Whether a file that exists lies outside of the pack when symbolic links are followed.
+    pub(crate) fn leads_out(&self, path: &str) -> bool {
+        match self {
+            PackFiles::Disk { root, .. } => root.join(path).canonicalize().is_ok_and(|real| !real.starts_with(root)),
+            PackFiles::Builtin { .. } => false,
+        }
+    }
+
     /// The text of a file. The error is a fragment that says why not.
     pub(crate) fn read(&self, path: &str) -> Result<String, String> {
         match self {

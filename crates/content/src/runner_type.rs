@@ -381,6 +381,16 @@ mod tests {
     }
 
     #[test]
+    fn every_parameter_can_be_read_as_a_schema() {
+        for runner in runner_types() {
+            for (name, schema) in &runner.parameters {
+                let read = squall_expr::params::Schema::parse(schema);
+                assert!(read.is_ok(), "{}.{name}: {read:?}", runner.name);
+            }
+        }
+    }
+
+    #[test]
     fn parameters_are_schemas_with_their_defaults() {
         let local = runner_type("local-shell-cmd").unwrap();
         assert_eq!(local.parameters["timeout"].get("default"), Some(&Value::Int(60)));

@@ -6,6 +6,7 @@
 use crate::codes;
 use crate::nearest::nearest;
 use crate::reading::File;
+use squall_expr::params::Schema;
 use squall_model::{Str, Value};
 use squall_yaml::{Kind, Node};
 
@@ -202,7 +203,19 @@ pub(crate) fn is_word(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// The schemas of `parameters`, each checked.
+/// An empty key is as good as none; only an empty default means something.
+fn without_nulls(schema: Value) -> Value {
+    match schema {
+        Value::Map(map) => {
+            let said = map.iter().filter(|(key, value)| !value.is_null() || &***key == "default");
+            Value::from(said.map(|(key, value)| (key.clone(), value.clone())).collect::<squall_model::Map>())
+        }
+        Value::Null => Value::map(),
+        other => other,
+    }
+}
+
+/// The schemas of `parameters`, each checked; every one of them is one that `expr` can read.
 pub(crate) fn parameters(file: &File<'_>, node: Option<&Node>) -> indexmap::IndexMap<Str, Value> {
     let mut parameters = indexmap::IndexMap::new();
     for (key, schema) in node.and_then(|node| node.as_map()).unwrap_or_default() {
@@ -215,8 +228,14 @@ pub(crate) fn parameters(file: &File<'_>, node: Option<&Node>) -> indexmap::Inde
             file.error(codes::BAD_NAME, key.span, message, "letters, digits and underscores only");
         }
         check(file, &name, schema);
-        let schema = if schema.is_null() { Value::map() } else { schema.to_value() };
-        parameters.insert(name, schema);
+        let value = without_nulls(schema.to_value());
+        if let Err(error) = Schema::parse(&value)
+            && !file.has_failed()
+        {
+            let message = format!("the schema of `{name}` cannot be used");
+            file.error(codes::PARAMETER_SCHEMA, schema.span, message, error.message);
+        }
+        parameters.insert(name, value);
     }
     parameters
 }

@@ -342,6 +342,18 @@ fn git_that_takes_too_long_is_stopped() {
 }
 
 #[test]
+fn what_a_dead_installer_left_is_swept_away() {
+    let world = World::new();
+    world.pack("src", "ops", "1.0.0");
+    let mut child = Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    world.write(&format!("packs/.staging-{}-0/fetched/x", child.id()), "");
+    world.write(&format!("packs/.staging-{}-0/fetched/x", std::process::id()), "");
+    world.install(&[&world.url("src")]).unwrap();
+    assert_eq!(world.listing(), [format!(".staging-{}-0", std::process::id()), "ops".to_owned()]);
+}
+
+#[test]
 fn removing() {
     let world = World::new();
     world.pack("src", "ops", "1.0.0");

@@ -294,6 +294,71 @@ warning[SQ1207]: the entry point `gone.sh` does not exist
 }
 
 #[test]
+fn an_entry_point_that_leads_out_of_the_pack() {
+    let dir = packs(&[
+        ("ops/pack.yaml", MANIFEST),
+        ("ops/actions/a.yaml", "name: a\nrunner_type: local-shell-script\nentry_point: run.sh\n"),
+        ("elsewhere.sh", ""),
+    ]);
+    std::os::unix::fs::symlink("../../elsewhere.sh", dir.path().join("ops/actions/run.sh")).unwrap();
+    assert!(said(dir.path()).contains("the entry point `run.sh` is a link that leads out of the pack"));
+}
+
+#[test]
+fn a_template_of_an_alias() {
+    let dir = packs(&[
+        ("ops/pack.yaml", MANIFEST),
+        (
+            "ops/aliases/a.yaml",
+            "name: a\naction_ref: core.noop\nformats: [a]\nresult:\n  format: \"{{ execution.id \"\n",
+        ),
+    ]);
+    let Loaded { registry, diagnostics } = loaded(dir.path());
+    assert!(registry.alias(&"ops.a".parse().unwrap()).is_some());
+    assert_eq!(diagnostics.iter().map(|d| (d.code, d.line(), d.column())).collect::<Vec<_>>(), [("SQ1308", 5, 11)]);
+}
+
+#[test]
+fn empty_keys_of_a_schema_are_none() {
+    let dir = packs(&[
+        ("ops/pack.yaml", MANIFEST),
+        (
+            "ops/actions/a.yaml",
+            "name: a\nrunner_type: noop\nparameters:\n  x: {type: string, required: , default: , enum: ~}\n  y:\n",
+        ),
+    ]);
+    let Loaded { registry, diagnostics } = loaded(dir.path());
+    assert!(diagnostics.is_empty());
+    let action = registry.action(&"ops.a".parse().unwrap()).unwrap();
+    assert_eq!(format!("{:?}", action.parameters), r#"{"x": {"type": "string", "default": null}, "y": {}}"#);
+    check_action(
+        "name: a\nrunner_type: noop\nparameters:\n  x: {position: 1.5}\n",
+        "
+error[SQ1202]: the schema of `x` cannot be used
+   ╭─[ops/actions/a.yaml:4:6]
+ 4 │   x: {position: 1.5}
+   ·      ───────┬───────
+   ·             ╰── 1.5 is no position
+   ╰─",
+    );
+}
+
+#[test]
+fn a_workflow_where_actions_are_described() {
+    check_action(
+        "version: 1.0\ntasks: {}\n",
+        "
+error[SQ1006]: this is a workflow, not an action
+   ╭─[ops/actions/a.yaml:1:1]
+ 1 │ version: 1.0
+   · ┬
+   · ╰── has no `runner_type`
+   ╰─
+  help: workflow files belong into `actions/workflows/`; every `.yaml` file directly in `actions/` describes an action",
+    );
+}
+
+#[test]
 fn another_packs_name_and_our_own_runner() {
     check_action(
         "name: a\npack: dev\nrunner_type: noop\n",

@@ -61,14 +61,15 @@ impl Flags {
         .filter(|(on, _)| *on)
         .map(|(_, letter)| *letter)
         .collect();
-        if letters.is_empty() { pattern.to_string() } else { format!("(?{letters}){pattern}") }
+        // With Python's `u`, which nobody writes, in front: an `(?i)` of the author's own stays a part of the source.
+        if letters.is_empty() { pattern.to_string() } else { format!("(?u{letters}){pattern}") }
     }
 }
 
 /// Takes apart what [`Flags::with_source`] joined.
 pub fn split_flags(source: &str) -> (Flags, &str) {
     let none = (Flags::default(), source);
-    let Some((letters, pattern)) = source.strip_prefix("(?").and_then(|rest| rest.split_once(')')) else {
+    let Some((letters, pattern)) = source.strip_prefix("(?u").and_then(|rest| rest.split_once(')')) else {
         return none;
     };
     let mut flags = Flags::default();

@@ -23,6 +23,7 @@ pub mod cgroup;
 mod environment;
 mod job;
 mod live;
+mod program;
 mod shell;
 mod spool;
 pub mod supervise;
@@ -71,6 +72,7 @@ pub struct Entry {
 pub const ALL: &[Entry] = &[
     Entry { name: shell::COMMAND, plan: shell::plan_command, conclude: shell::conclude },
     Entry { name: shell::SCRIPT, plan: shell::plan_script, conclude: shell::conclude },
+    Entry { name: program::NAME, plan: program::plan, conclude: program::conclude },
 ];
 
 /// The runner called `name`; the error is a sentence that names those there are.

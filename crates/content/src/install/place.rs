@@ -75,6 +75,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(packs_dir: &Path) -> Result<Stage, InstallError> {
+        sweep(packs_dir);
         let id = std::process::id();
         for n in 0..10_000 {
             let path = packs_dir.join(format!("{STAGING}{id}-{n}"));
@@ -105,6 +106,19 @@ impl Drop for Stage {
     fn drop(&mut self) {
         // What is left over is hidden and in nobody's way.
         let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes what installers left over that died on the way.
+fn sweep(packs_dir: &Path) {
+    for entry in fs::read_dir(packs_dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(STAGING)?.split('-').next()?.parse::<i32>().ok());
+        let Some(owner) = owner.and_then(rustix::process::Pid::from_raw) else { continue };
+        if rustix::process::test_kill_process(owner) == Err(rustix::io::Errno::SRCH) {
+            // It is hidden and in nobody's way if it cannot be removed.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 

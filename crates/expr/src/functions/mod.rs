@@ -150,7 +150,7 @@ pub const TABLE: &[Function] = &[
     Function { engines: MISTRAL, ..all("json_dump", &["data"], 1, json::dump_indented) },
     Function { engines: MISTRAL, ..all("json_parse", &["data"], 1, json::parse) },
     Function { engines: MISTRAL, ..all("json_pp", &["data"], 1, json::pretty) },
-    Function { engines: MISTRAL, ..all("yaml_dump", &["data"], 1, yaml::dump) },
+    Function { engines: MISTRAL, ..all("yaml_dump", &["data"], 1, yaml::dump_document) },
     Function { engines: MISTRAL, ..all("yaml_parse", &["data"], 1, yaml::parse) },
     Function { engines: OTHERS, ..all("json_dump", &["value", "indent", "sort_keys", "separators"], 1, json::dump) },
     Function { engines: OTHERS, ..all("json_parse", &["value"], 1, json::parse) },

@@ -17,17 +17,25 @@ pub(super) fn parse(given: &Given<'_>) -> Result<Value, Error> {
     }
 }
 
-/// Block style with sorted keys.
+/// StackStorm's `to_yaml_string`: a bare scalar has no document end mark.
 pub(super) fn dump(given: &Given<'_>) -> Result<Value, Error> {
-    dump_by(given, 2)
+    let text = document(given, 2)?;
+    Ok(Value::from(text.strip_suffix("...\n").unwrap_or(&text)))
 }
 
-/// The same as Mistral knows it: by 4 unless told otherwise.
+/// The same for Mistral: indented by 4 unless told otherwise.
 pub(super) fn dump_wide(given: &Given<'_>) -> Result<Value, Error> {
-    dump_by(given, 4)
+    let text = document(given, 4)?;
+    Ok(Value::from(text.strip_suffix("...\n").unwrap_or(&text)))
 }
 
-fn dump_by(given: &Given<'_>, default: u8) -> Result<Value, Error> {
+/// Mistral's `yaml_dump`: the whole document.
+pub(super) fn dump_document(given: &Given<'_>) -> Result<Value, Error> {
+    document(given, 2).map(Value::from)
+}
+
+/// Block style with sorted keys.
+fn document(given: &Given<'_>, default: u8) -> Result<String, Error> {
     let indent = match given.value(1) {
         Value::Int(n) => u8::try_from(n).ok().filter(|n| (2..=9).contains(n)).unwrap_or(2),
         _ => default,
@@ -36,5 +44,5 @@ fn dump_by(given: &Given<'_>, default: u8) -> Result<Value, Error> {
     let layout = Layout { indent, unicode, sorted: true, ..Layout::default() };
     let text = squall_yaml::to_yaml_with(&given.value(0), layout);
     given.budget.bytes(text.len() as u64)?;
-    Ok(Value::from(text))
+    Ok(text)
 }

@@ -296,6 +296,9 @@ pub(super) fn by_name<'a>(
 
 /// `value[…]`: a member of a list or dictionary.
 pub(super) fn index<'a>(ev: &'a Eval<'a>, value: &'a Node, args: &'a [Arg], ctx: &Ctx<'a>) -> Outcome<'a> {
+    if matches!(value, Node::Constant(_) | Node::Keyword(_)) {
+        return Err(no_function("#indexer"));
+    }
     let value = ev.node(value, ctx)?;
     let (key, default) = match args {
         [Arg::Positional(key)] => (ev.node(key, ctx)?, None),
@@ -505,6 +508,8 @@ fn resolve<'a>(
     named: Vec<(Str, Given<'a>)>,
     ctx: &Ctx<'a>,
 ) -> Outcome<'a> {
+    // A call takes more stack than an operator: it counts twice.
+    let _deeper = ev.enter()?;
     let is_method = site.receiver.is_some();
     let candidates = || group.entries.iter().filter(|entry| entry.is_for(is_method));
     let no_keywords = candidates().next().is_some_and(|entry| entry.no_keywords);

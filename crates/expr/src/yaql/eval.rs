@@ -279,6 +279,7 @@ impl<'a> Eval<'a> {
 
     fn binary(&'a self, operator: Binary, left: &'a Node, right: &'a Node, ctx: &Ctx<'a>) -> Outcome<'a> {
         match operator {
+            Binary::Dot if !matches!(right, Node::Keyword(_) | Node::Call(_)) => Err(operators::no_match(operator)),
             Binary::Dot => {
                 let receiver = self.node(left, ctx)?;
                 self.dot(receiver, right, ctx)
@@ -300,9 +301,13 @@ impl<'a> Eval<'a> {
                 _ => Err(operators::no_match(operator)),
             },
             _ => {
-                let left = self.node(left, ctx)?;
-                let right = self.node(right, ctx)?;
-                operators::binary(self, operator, &left, &right)
+                let values = self.node(left, ctx).and_then(|left| Ok((left, self.node(right, ctx)?)));
+                match values {
+                    Ok((left, right)) => operators::binary(self, operator, &left, &right),
+                    // The original looks at constants before it evaluates anything.
+                    Err(_) if !operators::constants_fit(operator, left, right) => Err(operators::no_match(operator)),
+                    Err(error) => Err(error),
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use super::call::no_function;
 use super::eval::{Ctx, Eval, Outcome};
 use super::library::dates;
 use super::number::{self, Number};
-use super::tree::{BINARY, Binary};
+use super::tree::{BINARY, Binary, Node};
 use super::value::Val;
 use crate::pattern::{self, Anchor};
 use crate::{Error, python};
@@ -38,6 +38,36 @@ pub(super) fn binary<'a>(ev: &'a Eval<'a>, operator: Binary, left: &Val<'a>, rig
         Binary::Matches => matches(left, right, operator).map(Val::from),
         Binary::NotMatches => matches(left, right, operator).map(|found| Val::from(!found)),
         Binary::Dot | Binary::SafeDot | Binary::And | Binary::Or | Binary::Send => Err(no_match(operator)),
+    }
+}
+
+/// Whether constants among the operands leave any overload at all.
+pub(super) fn constants_fit(operator: Binary, left: &Node, right: &Node) -> bool {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Kind {
+        Unknown,
+        Number,
+        Text,
+        Bool,
+        Null,
+    }
+    let kind = |node: &Node| match node {
+        Node::Constant(Value::Int(_) | Value::Big(_) | Value::Float(_)) => Kind::Number,
+        Node::Constant(Value::Str(_)) | Node::Keyword(_) => Kind::Text,
+        Node::Constant(Value::Bool(_)) => Kind::Bool,
+        Node::Constant(_) => Kind::Null,
+        _ => Kind::Unknown,
+    };
+    let kinds = [kind(left), kind(right)];
+    let all = |fitting: &[Kind]| kinds.iter().all(|kind| *kind == Kind::Unknown || fitting.contains(kind));
+    match operator {
+        Binary::Add => all(&[Kind::Number, Kind::Text]),
+        // A Boolean is a number of times.
+        Binary::Multiply => all(&[Kind::Number, Kind::Text, Kind::Bool]),
+        Binary::Subtract | Binary::Divide | Binary::Mod => all(&[Kind::Number]),
+        Binary::Matches | Binary::NotMatches => all(&[Kind::Text]),
+        Binary::In => matches!(kinds, [_, Kind::Unknown] | [Kind::Text | Kind::Unknown, Kind::Text]),
+        _ => true,
     }
 }
 
@@ -146,7 +176,7 @@ pub(super) fn add<'a>(ev: &'a Eval<'a>, left: &Val<'a>, right: &Val<'a>) -> Outc
         joined.push_str(b);
         return Ok(Val::from(joined));
     }
-    if left.is_sequence() && right.is_sequence() {
+    if left.is_tuple() && right.is_tuple() {
         if let (Val::Plain(Value::List(a)), Val::Plain(Value::List(b))) = (left, right) {
             ev.budget.bytes(24 * (a.len() + b.len()) as u64)?;
             return ev.plain_list(a.iter().chain(b.iter()).cloned().collect());
@@ -357,9 +387,13 @@ fn write(out: &mut String, val: &Val<'_>, top: bool, depth: usize) {
         },
         Val::Plain(value) => out.push_str(&python::repr_as(value, python::Style::Tuples)),
         Val::List(list) => {
-            out.push('(');
+            out.push(if list.is_mutable { '[' } else { '(' });
             items(out, &mut list.items.iter().cloned());
-            out.push_str(if list.items.len() == 1 { ",)" } else { ")" });
+            out.push_str(match (list.is_mutable, list.items.len()) {
+                (true, _) => "]",
+                (false, 1) => ",)",
+                (false, _) => ")",
+            });
         }
         Val::Dict(dict) => {
             out.push('{');

@@ -31,6 +31,11 @@ fn hashable(value: Value) -> Result<Value, Error> {
 /// The value as data.
 pub(super) fn convert<'a>(ev: &'a Eval<'a>, val: Val<'a>) -> Result<Value, Error> {
     match val {
+        // A pattern is known outside by its source alone.
+        Val::Plain(Value::Special(special)) if matches!(*special, Special::Regex(_)) => Ok(match &*special {
+            Special::Regex(source) => Value::special(Special::Regex(crate::pattern::split_flags(source).1.into())),
+            _ => Value::Special(special),
+        }),
         Val::Plain(value) => Ok(value),
         Val::List(_) | Val::Iter(_) | Val::Ordering(_) => list(ev, &val),
         Val::View(view) if !view.is_set => list(ev, &Val::View(view)),

@@ -72,7 +72,8 @@ impl Parser<'_> {
         };
         let position = self.text.get(..self.at).unwrap_or_default().chars().count();
         let message = format!("Parse error: unexpected '{token}' at position {position} of expression '{}'", self.text);
-        Err(Error::new("YaqlGrammarException", message).at(self.at..self.at + 1))
+        let width = self.text.get(self.at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+        Err(Error::new("YaqlGrammarException", message).at(self.at..self.at + width))
     }
 
     fn deeper(depth: u32) -> Result<u32, Error> {

@@ -23,7 +23,7 @@ pub(super) const DEEPEST: u32 = 250;
 #[derive(Clone)]
 pub(super) enum Val<'a> {
     Plain(Value),
-    /// A tuple with a member that is not plain.
+    /// A tuple with a member that is not plain, or one of the few results that are no tuples.
     List(Rc<Listing<'a>>),
     /// A dictionary with keys that are not texts, or members that are not plain.
     Dict(Rc<Dict<'a>>),
@@ -37,6 +37,8 @@ pub(super) enum Val<'a> {
 
 pub(super) struct Listing<'a> {
     pub items: Vec<Val<'a>>,
+    /// A Python list instead of a tuple: equal to no tuple, printed in brackets, in no set.
+    pub is_mutable: bool,
     pub nest: u32,
 }
 
@@ -255,6 +257,11 @@ impl<'a> Val<'a> {
         matches!(self, Val::Plain(Value::List(_)) | Val::List(_))
     }
 
+    /// A sequence that is no Python list.
+    pub fn is_tuple(&self) -> bool {
+        self.is_sequence() && !is_mutable(self)
+    }
+
     pub fn is_mapping(&self) -> bool {
         matches!(self, Val::Plain(Value::Map(_)) | Val::Dict(_)) || matches!(self.as_special(), Some(Special::Dict(_)))
     }
@@ -420,6 +427,18 @@ fn whole(x: f64) -> Option<i64> {
     fits.then_some(x as i64)
 }
 
+fn is_mutable(val: &Val<'_>) -> bool {
+    matches!(val, Val::List(list) if list.is_mutable)
+}
+
+/// Whether a Python list is in it, at whatever depth.
+fn is_unhashable(val: &Val<'_>) -> bool {
+    match val {
+        Val::List(list) => list.is_mutable || list.items.iter().any(is_unhashable),
+        _ => false,
+    }
+}
+
 /// Python's `==`: never an error, numbers by value, everything else only within its kind.
 pub(super) fn equal<'v>(a: &Val<'v>, b: &Val<'v>) -> bool {
     match (a, b) {
@@ -433,6 +452,7 @@ pub(super) fn equal<'v>(a: &Val<'v>, b: &Val<'v>) -> bool {
         (Val::Ordering(a), Val::Ordering(b)) => Rc::ptr_eq(a, b),
         _ if a.is_sequence() && b.is_sequence() => {
             a.length() == b.length()
+                && is_mutable(a) == is_mutable(b)
                 && (0..a.length().unwrap_or(0)).all(|i| match (a.member(i), b.member(i)) {
                     (Some(x), Some(y)) => equal(&x, &y),
                     _ => false,
@@ -549,7 +569,18 @@ impl<'a> Eval<'a> {
             return self.plain_list(plain.collect());
         }
         let nest = self.nest_of(&items)?;
-        Ok(Val::List(Rc::new(Listing { items, nest })))
+        Ok(Val::List(Rc::new(Listing { items, is_mutable: false, nest })))
+    }
+
+    /// A Python list, which is what a few functions give instead of a tuple.
+    pub fn mutable_list(&self, items: Vec<Val<'a>>) -> Outcome<'a> {
+        self.budget.bytes(24 + 24 * items.len() as u64)?;
+        let nest = self.nest_of(&items)?;
+        self.plain_depth(items.iter().filter_map(|item| match item {
+            Val::Plain(value) => Some(value),
+            _ => None,
+        }))?;
+        Ok(Val::List(Rc::new(Listing { items, is_mutable: true, nest })))
     }
 
     /// A tuple of plain members.
@@ -617,6 +648,9 @@ impl<'a> Eval<'a> {
             Val::Plain(Value::Map(map)) => 1 + map.len() as u64,
             _ => 1,
         })?;
+        if is_unhashable(&val) {
+            return Err(Error::new("TypeError", "unhashable type: 'list'"));
+        }
         Ok(Key(val))
     }
 

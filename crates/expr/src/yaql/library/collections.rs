@@ -76,7 +76,7 @@ fn first_two<'a>(ev: &'a Eval<'a>, item: &Val<'a>) -> Result<(Val<'a>, Val<'a>),
 
 fn to_list<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     let val = args.val(0);
-    if val.is_sequence() {
+    if val.is_tuple() {
         return Ok(val);
     }
     let items = ev.collect(&val)?;
@@ -284,7 +284,7 @@ fn insert_into_list<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
     let at = if position < 0 { position.saturating_add(length).max(0) } else { position.min(length) };
     items.insert(usize::try_from(at).unwrap_or(0), item);
-    ev.list(items)
+    ev.mutable_list(items)
 }
 
 fn insert<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {

@@ -175,7 +175,7 @@ fn enumerate<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     let mut i = start;
     ev.generator(items.nest(), move |ev: &'a Eval<'a>| match cursor.next(ev)? {
         Some(item) => {
-            let pair = ev.list(vec![Val::from(i), item])?;
+            let pair = ev.mutable_list(vec![Val::from(i), item])?;
             i = i.saturating_add(1);
             Ok(Some(pair))
         }
@@ -796,7 +796,7 @@ fn split_at<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     let at = if index < 0 { index.saturating_add(length).max(0) } else { index.min(length) };
     let tail = items.split_off(usize::try_from(at).unwrap_or(0));
     let parts = vec![ev.list(items)?, ev.list(tail)?];
-    ev.list(parts)
+    ev.mutable_list(parts)
 }
 
 fn reverse<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {

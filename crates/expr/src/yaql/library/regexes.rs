@@ -133,7 +133,7 @@ fn split<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
         Some(most) => regex.split(&text, most, &ev.budget)?,
         None => vec![Some(text.to_string())],
     };
-    ev.plain_list(parts.into_iter().map(Value::from).collect())
+    ev.mutable_list(parts.into_iter().map(|part| Val::Plain(Value::from(part))).collect())
 }
 
 fn replace<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {

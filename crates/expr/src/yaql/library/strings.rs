@@ -51,7 +51,7 @@ fn to_lower<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
 
 fn texts<'a>(ev: &'a Eval<'a>, parts: &[&str]) -> Outcome<'a> {
     ev.budget.bytes(parts.iter().map(|part| part.len() as u64 + 40).sum())?;
-    ev.plain_list(parts.iter().map(|part| Value::from(*part)).collect())
+    ev.mutable_list(parts.iter().map(|part| Val::from(*part)).collect())
 }
 
 /// How many splits: negative means all.

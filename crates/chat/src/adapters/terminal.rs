@@ -1,0 +1,365 @@
+//! The terminal network: channels kept in the store, reached through an owner-only socket in the data directory.
+//!
+//! A client says who it is and how far it has read; it gets every message once, in order, and says things. The protocol is one JSON
+//! object a line, see [`FromClient`] and [`FromServer`]. Posting is exactly once: the message and the end of its outbox row
+//! are one commit.
+
+use crate::bot::{Bot, Heard};
+use crate::format;
+use serde::{Deserialize, Serialize};
+use squall_engine::Engine;
+use squall_model::Value;
+use squall_store::{Batch, Message, Op, Outgoing};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedReadHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+
+/// The name of this network.
+pub const NETWORK: &str = "terminal";
+/// What a client gets at most when it joins: the newest so many messages.
+const HISTORY: usize = 200;
+/// Outbox rows posted in one commit.
+const POSTS: usize = 200;
+/// The longest line that a client may send.
+const LINE_BYTES: u64 = 64 * 1024;
+/// How long the poster waits after the store refused it, and how often it looks for rows that were postponed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What a client sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromClient {
+    /// First: who and where.
+    Hello {
+        /// The name.
+        name: String,
+        /// The channel.
+        channel: String,
+        /// The last message that it has seen; `None` for what is said from now on.
+        #[serde(default)]
+        after: Option<i64>,
+    },
+    /// Something said.
+    Say {
+        /// Chosen by the client; a second message with the same id is the first one again.
+        id: String,
+        /// The words.
+        text: String,
+        /// The number of the message whose thread it belongs to.
+        #[serde(default)]
+        thread: Option<i64>,
+    },
+}
+
+/// What the server sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromServer {
+    /// The answer to a hello.
+    Welcome {
+        /// The bot's name.
+        bot: String,
+        /// What makes a line a command.
+        prefix: String,
+        /// The number of the newest message.
+        newest: i64,
+    },
+    /// A message of the channel.
+    Message(Shown),
+    /// The client did something wrong; it is disconnected.
+    Error {
+        /// What.
+        text: String,
+    },
+}
+
+/// A message as clients show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Its number in the channel.
+    pub seq: i64,
+    /// When, RFC 3339.
+    pub at: String,
+    /// Who.
+    pub author: String,
+    /// Whether the author is the bot.
+    #[serde(default)]
+    pub bot: bool,
+    /// The text, safe for a terminal.
+    pub text: String,
+    /// The thread's first message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<i64>,
+    /// `ack`, `result`, `announcement`, `error`, `help` or nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Whether it tells of a failure.
+    #[serde(default)]
+    pub failed: bool,
+    /// The execution that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<String>,
+}
+
+/// The adapter: its socket, its channels, its poster.
+pub struct Terminal {
+    engine: Engine,
+    bot: Bot,
+    channels: Mutex<HashMap<String, watch::Sender<u64>>>,
+}
+
+impl Terminal {
+    /// An adapter for `engine`.
+    pub fn new(engine: Engine) -> Arc<Terminal> {
+        Arc::new(Terminal { bot: Bot::new(engine.clone()), engine, channels: Mutex::default() })
+    }
+
+    /// Serves clients until `stop` becomes true.
+    pub async fn serve(self: Arc<Self>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.changed() => return,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let (terminal, stop) = (self.clone(), stop.clone());
+                    tokio::spawn(async move {
+                        if let Err(error) = terminal.client(stream, stop).await {
+                            tracing::debug!(%error, "a terminal client is gone");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a terminal client");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn client(&self, stream: UnixStream, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
+        let (read, mut write) = stream.into_split();
+        let mut lines = read_lines(read);
+        let hello = match lines.recv().await {
+            Some(Ok(FromClient::Hello { name, channel, after })) if is_name(&name) && is_name(&channel) => {
+                (name, channel, after)
+            }
+            Some(Ok(FromClient::Hello { .. })) => {
+                let text = "a name has 1 to 64 letters, digits, `_`, `-`, `.`, `#`".to_owned();
+                return send(&mut write, &FromServer::Error { text }).await;
+            }
+            Some(_) => {
+                let text = "the first line must be a hello".to_owned();
+                return send(&mut write, &FromServer::Error { text }).await;
+            }
+            None => return Ok(()),
+        };
+        let (name, channel, after) = hello;
+        let mut changed = self.channel(&channel).subscribe();
+        let recent = self.messages(&channel, 0, 1)?;
+        let newest = recent.last().map_or(0, |m| m.seq);
+        let settings = self.engine.settings();
+        let welcome = FromServer::Welcome { bot: settings.bot_name.clone(), prefix: settings.prefix.clone(), newest };
+        send(&mut write, &welcome).await?;
+        let mut seen = after.unwrap_or(newest);
+        loop {
+            changed.mark_unchanged();
+            seen = self.catch_up(&channel, &name, seen, &mut write).await?;
+            tokio::select! {
+                _ = changed.changed() => {}
+                _ = stop.changed() => return Ok(()),
+                line = lines.recv() => match line {
+                    None => return Ok(()),
+                    Some(Ok(FromClient::Say { id, text, thread })) => self.said(&name, &channel, id, text, thread).await,
+                    Some(Ok(FromClient::Hello { .. })) => {}
+                    Some(Err(text)) => return send(&mut write, &FromServer::Error { text }).await,
+                },
+            }
+        }
+    }
+
+    /// Sends what the client has not seen.
+    async fn catch_up(
+        &self,
+        channel: &str,
+        name: &str,
+        mut seen: i64,
+        write: &mut (impl AsyncWriteExt + Unpin),
+    ) -> std::io::Result<i64> {
+        loop {
+            let messages = self.messages(channel, seen, HISTORY)?;
+            if messages.is_empty() {
+                return Ok(seen);
+            }
+            for message in messages {
+                seen = message.seq;
+                if message.whisper.as_deref().is_none_or(|whom| whom == name || message.author == name) {
+                    send(write, &FromServer::Message(shown(&message))).await?;
+                }
+            }
+        }
+    }
+
+    fn messages(&self, channel: &str, after: i64, limit: usize) -> std::io::Result<Vec<Message>> {
+        self.engine.store().messages(channel, after, limit).map_err(std::io::Error::other)
+    }
+
+    /// Somebody said something: it is kept, everybody in the channel sees it, and the bot hears it.
+    async fn said(&self, name: &str, channel: &str, id: String, text: String, thread: Option<i64>) {
+        let body = Value::from_pairs([("message", text.as_str())]);
+        let message = Message {
+            channel: channel.to_owned(),
+            seq: 0,
+            at: self.engine.now(),
+            author: name.to_owned(),
+            bot: false,
+            whisper: None,
+            thread,
+            body,
+            dedup: Some(format!("said/{name}/{id}")),
+        };
+        if let Err(error) = self.engine.store().commit(Op::Say(Box::new(message)).into()).await {
+            tracing::error!(%error, channel, "cannot keep a message");
+            return;
+        }
+        self.touch(channel);
+        let heard = Heard {
+            network: NETWORK.into(),
+            channel: channel.to_owned(),
+            thread: thread.map(|t| t.to_string()),
+            user_id: name.to_owned(),
+            user_name: name.to_owned(),
+            message_id: format!("{name}/{id}"),
+            text,
+        };
+        self.bot.hear(heard).await;
+    }
+
+    /// Posts what waits in the outbox until `stop` becomes true.
+    pub async fn post(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let woken = self.engine.outbox(NETWORK);
+        while !*stop.borrow() {
+            let posted = self.post_some().await;
+            if posted > 0 {
+                continue;
+            }
+            tokio::select! {
+                () = woken.notified() => {}
+                () = tokio::time::sleep(AGAIN) => {}
+                _ = stop.changed() => {}
+            }
+        }
+    }
+
+    /// Posts what waits now; answers how many messages that were.
+    pub async fn post_some(&self) -> usize {
+        let rows = match self.engine.store().outgoing(NETWORK, 0, POSTS) {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::error!(%error, "cannot read the outbox");
+                return 0;
+            }
+        };
+        let now = self.engine.now();
+        let rows: Vec<Outgoing> = rows.into_iter().filter(|row| row.not_before <= now).collect();
+        if rows.is_empty() {
+            return 0;
+        }
+        let mut batch = Batch::new();
+        for row in &rows {
+            batch.push(Op::Say(Box::new(self.message(row))));
+            batch.push(Op::Posted { id: row.id });
+        }
+        match self.engine.store().commit(batch).await {
+            Ok(()) => {
+                rows.iter().for_each(|row| self.touch(&row.channel));
+                rows.len()
+            }
+            Err(error) => {
+                tracing::warn!(%error, "messages wait in the outbox");
+                0
+            }
+        }
+    }
+
+    fn message(&self, row: &Outgoing) -> Message {
+        Message {
+            channel: row.channel.clone(),
+            seq: 0,
+            at: self.engine.now(),
+            author: self.engine.settings().bot_name.clone(),
+            bot: true,
+            whisper: format::parts(&row.body).whisper,
+            thread: row.thread.as_ref().and_then(|t| t.parse().ok()),
+            body: row.body.clone(),
+            dedup: Some(row.dedup.clone()),
+        }
+    }
+
+    fn channel(&self, name: &str) -> watch::Sender<u64> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.entry(name.to_owned()).or_insert_with(|| watch::channel(0).0).clone()
+    }
+
+    /// Tells everybody in a channel that there is something new.
+    fn touch(&self, channel: &str) {
+        self.channel(channel).send_modify(|n| *n = n.wrapping_add(1));
+    }
+}
+
+fn shown(message: &Message) -> Shown {
+    let parts = format::parts(&message.body);
+    let text = |key: &str| message.body.get(key).and_then(Value::as_str).map(str::to_owned);
+    Shown {
+        seq: message.seq,
+        at: message.at.to_iso(),
+        author: message.author.clone(),
+        bot: message.bot,
+        text: format::plain(&parts),
+        thread: message.thread,
+        kind: text("kind"),
+        failed: parts.failed,
+        execution: text("execution"),
+    }
+}
+
+/// A name of a person or channel that is safe to show anywhere.
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.chars().count()) && text.chars().all(|c| c.is_alphanumeric() || "_-.#".contains(c))
+}
+
+/// Lines that wait between the socket and the bot: few, so that a client that shouts is slowed down.
+const LINES_WAITING: usize = 16;
+
+/// Reads lines in a task of its own: half a line must survive that the other side of a `select` was quicker.
+fn read_lines(read: OwnedReadHalf) -> mpsc::Receiver<Result<FromClient, String>> {
+    let (tell, told) = mpsc::channel(LINES_WAITING);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(read);
+        loop {
+            let mut line = String::new();
+            let said = match (&mut lines).take(LINE_BYTES).read_line(&mut line).await {
+                Ok(0) => return,
+                Ok(count) if count as u64 == LINE_BYTES => Err(format!("a line has at most {LINE_BYTES} bytes")),
+                Ok(_) => serde_json::from_str(&line).map_err(|e| format!("cannot read this line: {e}")),
+                Err(error) => Err(error.to_string()),
+            };
+            let broken = said.is_err();
+            if tell.send(said).await.is_err() || broken {
+                return;
+            }
+        }
+    });
+    told
+}
+
+async fn send(write: &mut (impl AsyncWriteExt + Unpin), message: &FromServer) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(message).map_err(std::io::Error::other)?;
+    line.push(b'\n');
+    write.write_all(&line).await
+}

@@ -1,0 +1,250 @@
+//! Words in, execution out: a command is matched to an alias, its parameters are cast, and the acknowledgement is
+//! committed together with the execution that it speaks of.
+//!
+//! What people type is data: it is never rendered as a template.
+
+use crate::content::Content;
+use crate::people::Principal;
+use crate::refusal::Refusal;
+use crate::request::{Request, Source};
+use crate::{Engine, gates, limits, report, texts, view};
+use squall_content::Alias;
+use squall_expr::alias::{Leniency, Matcher};
+use squall_model::{ActionRef, Execution, Map, ReplyTo, Value};
+use squall_store::Op;
+use std::sync::Arc;
+
+/// A command that somebody typed, without the bot's prefix.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// The words.
+    pub text: String,
+    /// Who typed them, by the rights that they have.
+    pub who: Principal,
+    /// The name that the chat network shows for them (`api_user`).
+    pub speaker: String,
+    /// Where they were typed (`source_channel`).
+    pub channel: String,
+    /// Where answers go.
+    pub reply_to: Option<ReplyTo>,
+    /// What the network knows about the message (`context.chat`), or null.
+    pub chat: Value,
+    /// A second command with the same key is the first one again: the network's message id.
+    pub key: Option<String>,
+    /// Forgive blanks, case and `=` as squall's own bots do.
+    pub kind: bool,
+}
+
+/// What a command became.
+#[derive(Debug, Clone)]
+pub struct Commanded {
+    /// The execution.
+    pub execution: Execution,
+    /// The alias that matched.
+    pub alias: Arc<Alias>,
+    /// What the acknowledgement says; `None` when the alias wants none.
+    pub message: Option<String>,
+    /// The rendered `ack.extra`.
+    pub extra: Option<Value>,
+}
+
+/// An alias that a command matched, with the parameters of each match.
+struct Matched {
+    alias: Arc<Alias>,
+    representation: String,
+    matches: Vec<Map>,
+    forgiven: bool,
+}
+
+impl Engine {
+    /// Carries a command out: one execution, or several for an alias with `match_multiple`.
+    pub async fn command(&self, command: &Command) -> Result<Vec<Commanded>, Refusal> {
+        let content = self.content();
+        let matched = find(&content, command)?;
+        let mut all = Vec::with_capacity(matched.matches.len());
+        let several = matched.matches.len() > 1;
+        for (number, params) in matched.matches.iter().enumerate() {
+            let key = command.key.as_ref().map(|k| if several { format!("{k}#{number}") } else { k.clone() });
+            let forgiven = matched.forgiven.then_some(matched.representation.as_str());
+            all.push(self.run_alias(&content, &matched.alias, params.clone(), command, key, forgiven).await?);
+        }
+        Ok(all)
+    }
+
+    /// Carries out a command for an alias and a format that the caller matched already (old bots).
+    pub async fn command_with(&self, name: &str, format: &str, command: &Command) -> Result<Commanded, Refusal> {
+        let content = self.content();
+        let alias = content
+            .registry()
+            .aliases
+            .values()
+            .find(|a| &*a.reference.name == name)
+            .cloned()
+            .ok_or_else(|| Refusal::Unknown(format!("Unable to identify action alias with name \"{name}\".")))?;
+        if !alias.enabled {
+            return Err(Refusal::Invalid(format!("Action alias with name \"{name}\" is disabled.")));
+        }
+        let known = squall_expr::alias::representations(&alias.formats).unwrap_or_default();
+        if !known.iter().any(|r| &*r.text == format || r.display.as_deref() == Some(format)) {
+            let text = format!("Format string \"{format}\" is not available on the alias \"{name}\"");
+            return Err(Refusal::Invalid(text));
+        }
+        let params = squall_expr::alias::Format::parse(format)
+            .and_then(|f| f.extract(&command.text))
+            .map_err(|e| Refusal::Invalid(e.message))?;
+        self.run_alias(&content, &alias, params, command, command.key.clone(), None).await
+    }
+
+    async fn run_alias(
+        &self,
+        content: &Content,
+        alias: &Arc<Alias>,
+        mut params: Map,
+        command: &Command,
+        key: Option<String>,
+        forgiven: Option<&str>,
+    ) -> Result<Commanded, Refusal> {
+        let context = context(alias, command);
+        self.add_immutable(alias, &mut params, &context, command)?;
+        let request = Request {
+            action: self.target(content, alias)?,
+            params,
+            who: command.who.clone(),
+            source: Source::Chat,
+            context,
+            notify: Value::Null,
+            reply_to: command.reply_to.clone().map(|r| ReplyTo { alias: Some(alias.reference.clone()), ..r }),
+            delay_ms: 0,
+            key: None,
+        };
+        let requested = match gates::pass(self, content, &request)? {
+            gates::Verdict::Run(requested) => requested,
+            gates::Verdict::Stillborn { message, .. } => return Err(Refusal::Invalid(message)),
+        };
+        let execution = Execution::new(self.ids().execution(), requested, self.now());
+        let ack = report::acknowledgement(&execution, alias, content, self.settings());
+        let mut along = Vec::new();
+        if let (Some(reply), Some(body)) = (&request.reply_to, &ack) {
+            let mut body = body.clone();
+            body.insert("user".into(), reply.user.as_str().into());
+            if let Some(representation) = forgiven {
+                body.insert("note".into(), texts::forgiven(representation).into());
+            }
+            let message = report::outgoing(reply, body, format!("ack/{}", execution.id), self.now());
+            along.push(Op::Post(Box::new(message)));
+        }
+        let execution = self.store_request(execution, key, along).await?;
+        let text = |body: &Map| body.get("message").and_then(Value::as_str).map(str::to_owned);
+        Ok(Commanded {
+            execution,
+            alias: alias.clone(),
+            message: ack.as_ref().and_then(text),
+            extra: ack.and_then(|body| body.get("extra").cloned()),
+        })
+    }
+
+    /// The action of an alias, which may have gone since the alias was written.
+    fn target(&self, content: &Content, alias: &Alias) -> Result<ActionRef, Refusal> {
+        alias.action_ref.parse::<ActionRef>().ok().filter(|r| content.registry().action(r).is_some()).ok_or_else(|| {
+            Refusal::Invalid(format!(
+                "the command belongs to alias `{}`, whose action `{}` does not exist; is its pack installed?",
+                alias.reference, alias.action_ref
+            ))
+        })
+    }
+
+    /// Adds the alias's constants; a parameter given in chat as well is refused, in StackStorm's spelling.
+    fn add_immutable(&self, alias: &Alias, params: &mut Map, context: &Map, command: &Command) -> Result<(), Refusal> {
+        let Some(constants) = alias.immutable_parameters.as_ref().and_then(Value::as_map) else { return Ok(()) };
+        let clash: Vec<&str> = constants.keys().map(|k| &**k).filter(|k| params.contains_key(*k)).collect();
+        if !clash.is_empty() {
+            return Err(Refusal::Invalid(format!("Immutable arguments cannot be overriden: {}", clash.join(","))));
+        }
+        let lookup = self.request_lookup(&command.who);
+        for (name, value) in constants {
+            let rendered = crate::params::render_constant(value, context, &lookup.lookup()).map_err(|why| {
+                Refusal::Invalid(format!("cannot render `{name}` of alias `{}`: {why}", alias.reference))
+            })?;
+            params.insert(name.clone(), rendered);
+        }
+        Ok(())
+    }
+}
+
+/// `{action_alias_ref, api_user, source_channel, chat}`; the gates add `user` and `pack`.
+fn context(alias: &Alias, command: &Command) -> Map {
+    let reference = Value::from_pairs([
+        ("id", Value::from(view::object_id(&view::alias_uid(alias)))),
+        ("name", (&*alias.reference.name).into()),
+    ]);
+    let mut context = Map::new();
+    context.insert("action_alias_ref".into(), reference);
+    context.insert("api_user".into(), command.speaker.as_str().into());
+    context.insert("source_channel".into(), command.channel.as_str().into());
+    if !command.chat.is_null() {
+        context.insert("chat".into(), command.chat.clone());
+    }
+    context
+}
+
+fn find(content: &Content, command: &Command) -> Result<Matched, Refusal> {
+    let text = &command.text;
+    if text.len() as u64 > limits::COMMAND_BYTES {
+        return Err(Refusal::Invalid(texts::too_long(text.len(), limits::COMMAND_BYTES)));
+    }
+    let matcher: &Matcher<ActionRef> = if command.kind { content.kind() } else { content.strict() };
+    let found = matcher.search(text);
+    if let [(alias, format), ..] = found.undecided.as_slice()
+        && found.hits.is_empty()
+    {
+        let why = format!("the format `{format}` of alias `{alias}` takes too long for this command");
+        return Err(Refusal::Invalid(why));
+    }
+    let one = match found.hits.as_slice() {
+        [] => return Err(Refusal::Unknown(unknown(content, text, command.kind))),
+        [one] => one,
+        several => {
+            let candidates: Vec<String> = several.iter().map(|h| h.representation.to_string()).collect();
+            let text = if command.kind {
+                texts::ambiguous(text, &candidates)
+            } else {
+                format!("Command '{text}' matched more than 1 pattern")
+            };
+            return Err(Refusal::Conflict(text));
+        }
+    };
+    let alias = content
+        .registry()
+        .alias(one.alias)
+        .cloned()
+        .ok_or_else(|| Refusal::Broken(format!("alias `{}` matched but is not registered", one.alias)))?;
+    Ok(Matched {
+        alias,
+        representation: one.representation.to_string(),
+        matches: one.matches.clone(),
+        forgiven: one.leniency == Leniency::Case,
+    })
+}
+
+fn unknown(content: &Content, text: &str, kind: bool) -> String {
+    if !kind {
+        return format!("Command '{text}' matched no patterns");
+    }
+    texts::no_such_command(text, nearest(content, text).as_deref())
+}
+
+/// The display of the alias whose first word is closest to the first word typed.
+fn nearest(content: &Content, text: &str) -> Option<String> {
+    let typed = text.split_whitespace().next()?.to_lowercase();
+    let displays = content.registry().aliases.values().filter(|a| a.enabled).flat_map(|a| {
+        squall_expr::alias::representations(&a.formats).unwrap_or_default().into_iter().filter_map(|r| r.display)
+    });
+    displays
+        .filter_map(|display| {
+            let first = display.split_whitespace().next()?.to_lowercase();
+            Some((strsim::osa_distance(&typed, &first), display.to_string()))
+        })
+        .filter(|(far, _)| *far <= typed.chars().count().div_ceil(3))
+        .min()
+        .map(|(_, display)| display)
+}

@@ -1,0 +1,71 @@
+//! The packs as they are now, with what is prepared once for each snapshot: the matcher of all aliases.
+
+use crate::params::Prepared;
+use squall_content::{Action, Registry};
+use squall_expr::alias::{Entry, Matcher, Options, representations};
+use squall_model::{ActionRef, Map, Value};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A snapshot of all content.
+pub struct Content {
+    registry: Registry,
+    prepared: HashMap<ActionRef, Arc<Prepared>>,
+    strict: Matcher<ActionRef>,
+    kind: Matcher<ActionRef>,
+}
+
+impl Content {
+    /// Prepares a snapshot. Formats that cannot be read were reported when the packs were loaded.
+    pub fn new(registry: Registry) -> Content {
+        let entries = || {
+            registry.aliases.values().filter(|a| a.enabled).flat_map(|alias| {
+                let all = representations(&alias.formats).unwrap_or_default();
+                // An alias with any `match_multiple` format is looked up as one of these as a whole.
+                let multiple = all.iter().any(|r| r.multiple == Some(true));
+                let action = alias.action_ref.parse().ok().and_then(|r| registry.action(&r));
+                let parameters: Vec<squall_model::Str> =
+                    action.map(|a| a.parameters.keys().cloned().collect()).unwrap_or_default();
+                all.into_iter().filter(|r| !r.text.is_empty()).map(move |r| Entry {
+                    alias: alias.reference.clone(),
+                    representation: r.text,
+                    multiple,
+                    parameters: parameters.clone(),
+                })
+            })
+        };
+        let lenient = Options { collapse_blanks: true, ignore_case: true, declared_pairs: true };
+        let (strict, _) = Matcher::new(entries(), Options::default());
+        let (kind, _) = Matcher::new(entries(), lenient);
+        let prepared = registry.actions.values().map(|a| (a.reference.clone(), Arc::new(Prepared::new(a)))).collect();
+        Content { registry, prepared, strict, kind }
+    }
+
+    /// The packs.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The parameters of an action of this snapshot.
+    pub fn prepared(&self, action: &Action) -> Arc<Prepared> {
+        match self.prepared.get(&action.reference) {
+            Some(prepared) => prepared.clone(),
+            None => Arc::new(Prepared::new(action)),
+        }
+    }
+
+    /// The configuration of a pack; empty when it has none.
+    pub fn config(&self, pack: &str) -> Map {
+        self.registry.configs.get(pack).and_then(Value::as_map).cloned().unwrap_or_default()
+    }
+
+    /// Matches as StackStorm's API does.
+    pub fn strict(&self) -> &Matcher<ActionRef> {
+        &self.strict
+    }
+
+    /// Matches as squall's own bots do: blanks, case and `=` are forgiven.
+    pub fn kind(&self) -> &Matcher<ActionRef> {
+        &self.kind
+    }
+}

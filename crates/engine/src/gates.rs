@@ -1,0 +1,116 @@
+//! What a request must pass before anything is stored. Pure decisions in a fixed order; the first objection wins.
+//!
+//! To add a gate: a function here and a line in [`pass`], with the reason for its place.
+
+use crate::people::{Principal, Via, Wish, authorize};
+use crate::refusal::Refusal;
+use crate::request::{Request, Source};
+use crate::{Content, Engine, params};
+use squall_content::{Action, Registry};
+use squall_model::{Map, Outcome, Requested};
+use std::sync::Arc;
+
+/// What the gates decided.
+pub(crate) enum Verdict {
+    /// It may run.
+    Run(Requested),
+    /// Its templates fail: it is stored as failed, and the caller is told.
+    Stillborn { requested: Requested, outcome: Outcome, message: String },
+}
+
+/// Keys of the context that say who asked and how: the engine's alone.
+const OWN_KEYS: &[&str] =
+    &["user", "api_user", "source_channel", "chat", "action_alias_ref", "confirmation", "parent", "pack", "rbac"];
+
+/// Passes a request through all gates.
+///
+/// Existence comes before permission because packs are no secret; permission before parameters, so that
+/// nobody learns about the datastore by templates that they may not run.
+pub(crate) fn pass(engine: &Engine, content: &Content, request: &Request) -> Result<Verdict, Refusal> {
+    let action = existing(content.registry(), request)?;
+    let prepared = content.prepared(&action);
+    authorize(&request.who, Wish::Run(&action))?;
+    let context = context(request, &action)?;
+    let params = match rendered(engine, content, request, &action, &context) {
+        Ok(params) => params,
+        Err(Failed::Refused(refusal)) => return Err(refusal),
+        Err(Failed::Template(outcome)) => {
+            let message = params::error_text(&outcome);
+            let requested = requested(request, &action, request.params.clone(), context);
+            return Ok(Verdict::Stillborn { requested, outcome, message });
+        }
+    };
+    params::check(&prepared, &params).map_err(Refusal::Invalid)?;
+    Ok(Verdict::Run(requested(request, &action, params, context)))
+}
+
+fn requested(request: &Request, action: &Action, params: Map, context: Map) -> Requested {
+    Requested {
+        action: action.reference.clone(),
+        runner: action.runner.name.to_owned(),
+        params,
+        context,
+        notify: request.notify.clone(),
+        definition: action.definition.as_ref().map(|d| d.sha.to_string()),
+        reply_to: request.reply_to.clone(),
+        delay_ms: request.delay_ms,
+    }
+}
+
+/// The action must exist and be enabled.
+fn existing(registry: &Registry, request: &Request) -> Result<Arc<Action>, Refusal> {
+    let reference = request.action.to_string();
+    let action = registry.action(&request.action).ok_or_else(|| Refusal::no_action(&reference))?;
+    if !action.enabled {
+        return Err(Refusal::Invalid(format!("Unable to execute. Action \"{reference}\" is disabled.")));
+    }
+    Ok(action.clone())
+}
+
+/// The context: what the caller adds, under what only the engine says.
+fn context(request: &Request, action: &Action) -> Result<Map, Refusal> {
+    let trusted = request.source != Source::Api || request.who.via == Via::Internal;
+    let mut context = Map::new();
+    for (key, value) in &request.context {
+        if !trusted && OWN_KEYS.contains(&&**key) {
+            return Err(Refusal::Invalid(format!("the context key `{key}` cannot be set by a caller")));
+        }
+        context.insert(key.clone(), value.clone());
+    }
+    context.insert("user".into(), request.who.user.as_str().into());
+    context.insert("pack".into(), (&*action.reference.pack).into());
+    Ok(context)
+}
+
+enum Failed {
+    Refused(Refusal),
+    Template(Outcome),
+}
+
+/// The parameters: cast, and rendered unless they were typed by people in chat.
+fn rendered(
+    engine: &Engine,
+    content: &Content,
+    request: &Request,
+    action: &Action,
+    context: &Map,
+) -> Result<Map, Failed> {
+    let prepared = content.prepared(action);
+    let invalid = |why| Failed::Refused(Refusal::Invalid(why));
+    params::refuse_immutable(&prepared, &request.params).map_err(invalid)?;
+    if request.source == Source::Chat {
+        return params::cast_alias(&prepared, request.params.clone()).map_err(invalid);
+    }
+    let lookup = engine.request_lookup(&request.who);
+    let host = lookup.lookup();
+    let around = params::Around { context, config: content.config(&action.reference.pack), host: &host };
+    params::live(&prepared, &request.params, &around).map_err(|failure| match failure {
+        params::Failure::Cast(text) => Failed::Refused(Refusal::Invalid(text)),
+        params::Failure::Template(outcome) => Failed::Template(outcome),
+    })
+}
+
+/// The rights with which a caller's own templates are rendered.
+pub(crate) fn may_decrypt(who: &Principal) -> bool {
+    authorize(who, Wish::DecryptSystemItem).is_ok()
+}

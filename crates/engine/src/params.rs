@@ -1,0 +1,165 @@
+//! Parameters on their way from a caller to a runner: cast, rendered, checked, completed.
+//!
+//! Schemas are read once for each snapshot of the content ([`Prepared`]); the rules are `expr::params`. Here is only in
+//! which order they are applied and what becomes of an error.
+
+use squall_content::Action;
+use squall_expr::params::{self, Rendering, Schemas};
+use squall_expr::{Error, Host, Limits};
+use squall_model::{Map, Outcome, Value};
+use squall_workflow::{Parameter, Parameters};
+use std::sync::Arc;
+
+/// The parameters of an action, ready for use.
+#[derive(Debug)]
+pub struct Prepared {
+    runner: Schemas,
+    own: Schemas,
+    merged: Schemas,
+    /// What a conductor wants to know of them.
+    pub(crate) known: Arc<Parameters>,
+}
+
+impl Prepared {
+    /// Reads the schemas of an action. What cannot be read was reported when the pack was loaded.
+    pub fn new(action: &Action) -> Prepared {
+        let read = |raw: &indexmap::IndexMap<squall_model::Str, Value>| {
+            params::schemas(&Value::from(raw.clone())).unwrap_or_default()
+        };
+        let (runner, own) = (read(&action.runner.parameters), read(&action.parameters));
+        let merged = params::merge(&runner, &own);
+        let known = merged.iter().map(|(name, schema)| {
+            let required = schema.required && schema.default.is_none();
+            (name.clone(), Parameter { kind: schema.kind.map(|k| k.name().into()), required })
+        });
+        let known = Arc::new(Parameters { known: known.collect(), open: false });
+        Prepared { runner, own, merged, known }
+    }
+
+    /// The parameters with every secret masked.
+    pub fn masked(&self, given: &Map) -> Map {
+        params::mask(&self.merged, given)
+    }
+}
+
+/// What templates in parameters may use besides the other parameters.
+pub(crate) struct Around<'a> {
+    pub context: &'a Map,
+    pub config: Map,
+    pub host: &'a dyn Host,
+}
+
+impl Around<'_> {
+    fn with<T>(&self, prepared: &Prepared, run: impl FnOnce(&Rendering<'_>) -> T) -> T {
+        let (context, config) = (Value::from(self.context.clone()), Value::from(self.config.clone()));
+        run(&Rendering {
+            runner: &prepared.runner,
+            action: &prepared.own,
+            context: &context,
+            config: &config,
+            additional: &Map::new(),
+            host: self.host,
+            limits: &Limits::default(),
+        })
+    }
+}
+
+/// Why parameters could not be made.
+pub(crate) enum Failure {
+    /// A value does not fit its type: the request is wrong.
+    Cast(String),
+    /// A template failed: the execution fails.
+    Template(Outcome),
+}
+
+/// The live pass: what the caller gave, rendered and cast; this is what is stored.
+pub(crate) fn live(prepared: &Prepared, given: &Map, around: &Around<'_>) -> Result<Map, Failure> {
+    around.with(prepared, |rendering| rendering.live(given)).map_err(|error| match &*error.class {
+        "ParamException" => Failure::Template(failed(&error)),
+        _ => Failure::Cast(error.message),
+    })
+}
+
+/// What a caller gave, cast alone: for callers whose text is data.
+pub(crate) fn cast(prepared: &Prepared, given: Map) -> Result<Map, String> {
+    convert(prepared, given, |value, schema| params::cast_parameter(value, Some(schema)))
+}
+
+/// What was typed in chat: lists are written with commas, and a JSON list is one.
+pub(crate) fn cast_alias(prepared: &Prepared, given: Map) -> Result<Map, String> {
+    convert(prepared, given, |value, schema| match schema.kind {
+        Some(kind) if !value.is_null() => params::cast_from_chat(&value, kind.name(), true),
+        _ => Ok(value),
+    })
+}
+
+fn convert(
+    prepared: &Prepared,
+    given: Map,
+    run: impl Fn(Value, &params::Schema) -> Result<Value, Error>,
+) -> Result<Map, String> {
+    let one = |(name, value): (squall_model::Str, Value)| match prepared.merged.get(&name) {
+        Some(schema) => match run(value, schema) {
+            Ok(value) => Ok((name, value)),
+            Err(error) => Err(format!("parameter `{name}`: {}", error.message)),
+        },
+        None => Ok((name, value)),
+    };
+    given.into_iter().map(one).collect()
+}
+
+/// Checks parameters against the schemas, in StackStorm's words.
+pub(crate) fn check(prepared: &Prepared, given: &Map) -> Result<(), String> {
+    params::validate(&prepared.merged, given).map_err(|e| e.message)
+}
+
+/// Refuses parameters that nobody may set.
+pub(crate) fn refuse_immutable(prepared: &Prepared, given: &Map) -> Result<(), String> {
+    params::refuse_immutable(&prepared.merged, given).map_err(|e| e.message)
+}
+
+/// The final pass, when the runner starts: stored values as they are, defaults rendered. Runner parameters first.
+pub(crate) fn finals(prepared: &Prepared, stored: &Map, around: &Around<'_>) -> Result<(Map, Map), Outcome> {
+    around.with(prepared, |rendering| rendering.finally(stored)).map_err(|error| failed(&error))
+}
+
+fn failed(error: &Error) -> Outcome {
+    let result = Value::from_pairs([
+        ("error", Value::from(error.message.as_str())),
+        ("traceback", format!("{}: {}", error.class, error.message).into()),
+    ]);
+    Outcome { status: squall_model::Status::Failed, result }
+}
+
+/// The sentence of a failed outcome.
+pub(crate) fn error_text(outcome: &Outcome) -> String {
+    outcome.result.get("error").and_then(Value::as_str).unwrap_or("failed").to_owned()
+}
+
+/// A constant of an alias, rendered with `st2kv` and the context's own keys. Values that render unchanged keep their type.
+pub(crate) fn render_constant(value: &Value, context: &Map, host: &dyn Host) -> Result<Value, String> {
+    let Value::Str(text) = value else {
+        if !matches!(value, Value::List(_) | Value::Map(_)) {
+            return Ok(value.clone());
+        }
+        let text = squall_model::to_json(value);
+        if !has_template(&text) {
+            return Ok(value.clone());
+        }
+        let rendered = render(&text, context, host)?;
+        return squall_model::from_json(&rendered, false).map_err(|e| e.to_string());
+    };
+    if has_template(text) { render(text, context, host).map(Value::from) } else { Ok(value.clone()) }
+}
+
+fn has_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
+}
+
+fn render(text: &str, context: &Map, host: &dyn Host) -> Result<String, String> {
+    use squall_expr::{Engine, Scope, jinja};
+    let data = Value::from(context.clone());
+    let scope = Scope { engine: Engine::Stack, data: &data, host, limits: &Limits::default() };
+    let compiled = jinja::Template::compile(text, Engine::Stack).map_err(|e| e.message)?;
+    compiled.render(&scope).map_err(|e| e.message)
+}

@@ -1,0 +1,98 @@
+//! One tree of executions in memory: a workflow, its children, their children; or one action alone.
+//!
+//! A cache, never the truth: every field can be read back from rows and logs, and is thrown away when a commit
+//! fails. What is final and no workflow is not kept.
+
+use crate::definitions::Definitions;
+use crate::refusal::Refusal;
+use squall_model::{Execution, ExecutionId};
+use squall_store::Store;
+use squall_workflow::{Definition, Fact, RunId, State};
+use std::collections::HashMap;
+
+/// A tree of executions as of its last commit.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    /// Its topmost execution.
+    pub root: ExecutionId,
+    /// Executions that are not final.
+    pub executions: HashMap<ExecutionId, Execution>,
+    /// The conductors of those of them that are workflows and have begun.
+    pub flows: HashMap<ExecutionId, Flow>,
+}
+
+/// A workflow under way.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    /// What it runs.
+    pub definition: Definition,
+    /// The fold of its log.
+    pub state: State,
+    /// The number of its next fact.
+    pub seq: u64,
+    /// Children that have not ended, by the offer that they carry out.
+    pub children: HashMap<RunId, ExecutionId>,
+}
+
+impl Tree {
+    /// A tree that does not exist yet.
+    pub fn empty(root: ExecutionId) -> Tree {
+        Tree { root, executions: HashMap::new(), flows: HashMap::new() }
+    }
+
+    /// Reads a tree back: rows first, then the logs of its workflows, folded.
+    pub fn load(store: &dyn Store, definitions: &Definitions, root: ExecutionId) -> Result<Tree, Refusal> {
+        let mut tree = Tree::empty(root);
+        for execution in store.tree(root)? {
+            if !execution.status.is_final() {
+                tree.executions.insert(execution.id, execution);
+            }
+        }
+        let workflows: Vec<ExecutionId> =
+            tree.executions.values().filter(|e| e.request.definition.is_some()).map(|e| e.id).collect();
+        for id in workflows {
+            tree.open_flow(store, definitions, id)?;
+        }
+        Ok(tree)
+    }
+
+    /// Folds the log of the workflow `id`, which must be among the executions. Nothing when it has not begun.
+    pub fn open_flow(&mut self, store: &dyn Store, definitions: &Definitions, id: ExecutionId) -> Result<(), Refusal> {
+        let Some(execution) = self.executions.get(&id) else { return Ok(()) };
+        let facts = store.facts(id, 0)?;
+        if facts.is_empty() {
+            return Ok(());
+        }
+        let definition = definitions.of(store, execution)?;
+        let mut state = State::new(&definition);
+        for fact in &facts {
+            let read: Fact = serde_json::from_str(&fact.json)
+                .map_err(|e| Refusal::Broken(format!("cannot read fact {} of execution {id}: {e}", fact.seq)))?;
+            squall_workflow::apply(&definition, &mut state, &read);
+        }
+        let children = self
+            .executions
+            .values()
+            .filter(|e| e.parent == Some(id))
+            .filter_map(|e| e.run.map(|run| (run, e.id)))
+            .collect();
+        self.flows.insert(id, Flow { definition, state, seq: facts.len() as u64, children });
+        Ok(())
+    }
+
+    /// How deep `id` lies below the root.
+    pub fn depth(&self, id: ExecutionId) -> u64 {
+        let mut depth = 0;
+        let mut at = self.executions.get(&id).and_then(|e| e.parent);
+        while let Some(parent) = at {
+            depth += 1;
+            at = self.executions.get(&parent).and_then(|e| e.parent);
+        }
+        depth
+    }
+
+    /// Whether nothing of it can change any more.
+    pub fn is_over(&self) -> bool {
+        self.executions.is_empty()
+    }
+}
