@@ -83,7 +83,9 @@ fn endless() {
         "range(1000000).aggregate([1].orderBy($1), 0)",
         "let(x => range(3)) -> call(call, [call, [call, [call, []]]], {}) -> sequence()",
     ] {
-        let outcome = evaluate(text, &Value::map());
+        let limits = Limits { steps: 1_000_000, ..Limits::default() };
+        let scope = Scope { engine: Engine::Mistral, data: &Value::map(), host: &NoHost, limits: &limits };
+        let outcome = yaql::parse(text).and_then(|expression| expression.eval(&scope));
         let class = outcome.map_err(|e| e.class.into_owned());
         assert!(class.is_err(), "{text}");
         assert!(["ResourceLimit", "NoMatchingFunctionException"].contains(&class.unwrap_err().as_str()), "{text}");
@@ -148,6 +150,38 @@ fn errors_know_their_place() {
     assert_eq!((error.class.as_ref(), error.span), ("YaqlLexicalException", Some(7..8)));
     let error = yaql::parse("[1, ]").unwrap_err();
     assert_eq!(error.span, Some(4..5));
+}
+
+/// The list of functions in the documentation is written by this test when `UPDATE_DOCS` is set.
+#[test]
+fn documentation_lists_every_function() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/yaql.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (start, end) = ("<!-- functions -->\n", "<!-- end -->");
+    let (head, rest) = page.split_once(start).unwrap();
+    let (_, tail) = rest.split_once(end).unwrap();
+    let list: String = yaql::signatures().iter().map(|signature| format!("- `{signature}`\n")).collect();
+    let wanted = format!("{head}{start}{list}{end}{tail}");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &wanted).unwrap();
+    }
+    assert!(page == wanted || std::env::var_os("UPDATE_DOCS").is_some(), "run this test with UPDATE_DOCS=1");
+}
+
+/// What the page shows is what happens: `> expression` lines of its transcripts, each followed by the value.
+#[test]
+fn documentation_tells_the_truth() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/yaql.md")).unwrap();
+    let data = page.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
+    let mut lines = page.lines();
+    let mut shown = 0;
+    while let Some(line) = lines.next() {
+        if let Some(text) = line.strip_prefix("> ") {
+            check_over(data, text, lines.next().unwrap());
+            shown += 1;
+        }
+    }
+    assert!(shown > 20);
 }
 
 /// Texts that are mostly expressions.

@@ -512,6 +512,12 @@ fn resolve<'a>(
     let _deeper = ev.enter()?;
     let is_method = site.receiver.is_some();
     let candidates = || group.entries.iter().filter(|entry| entry.is_for(is_method));
+    let mut each = candidates();
+    if let (Some(only), None) = (each.next(), each.next())
+        && let Some(result) = call_only(ev, site, only, &args, &named, ctx)
+    {
+        return result;
+    }
     let no_keywords = candidates().next().is_some_and(|entry| entry.no_keywords);
     if candidates().any(|entry| entry.no_keywords != no_keywords) {
         return Err(site.ambiguous());
@@ -546,6 +552,47 @@ fn resolve<'a>(
     let Some(winner) = winner else { return Err(site.no_match()) };
     let args = winner.args(slots, by_name, ctx);
     (winner.entry.run)(ev, args)
+}
+
+/// The common case made short: one overload, positional arguments, as many as there are parameters or fewer.
+/// `None` when it is not the common case.
+fn call_only<'a>(
+    ev: &'a Eval<'a>,
+    site: &Site<'_, 'a>,
+    entry: &'static Entry,
+    args: &[Given<'a>],
+    named: &[(Str, Given<'a>)],
+    ctx: &Ctx<'a>,
+) -> Option<Outcome<'a>> {
+    let params = entry.params;
+    let is_plain = named.is_empty()
+        && !entry.no_keywords
+        && params.last().is_none_or(|last| matches!(last.need, Need::Required | Need::Optional))
+        && args.iter().all(|arg| matches!(arg, Given::Code(_) | Given::Ready(_)));
+    if !is_plain {
+        return None;
+    }
+    let mut given = args.iter().zip(params);
+    let fits = args.len() <= params.len()
+        && params.iter().skip(args.len()).all(|param| param.need == Need::Optional)
+        && given.all(|(arg, param)| match arg {
+            Given::Code(Node::Constant(value)) => param.accepts.accepts_plain(value),
+            Given::Ready(val) => param.accepts.accepts(val),
+            _ => true,
+        });
+    if !fits {
+        return Some(Err(site.no_match()));
+    }
+    let mut slots = match ready(ev, args, params.iter().map(|param| param.accepts), ctx) {
+        Ok(slots) => slots,
+        Err(error) => return Some(Err(error)),
+    };
+    let mut checked = slots.iter().zip(params);
+    if !checked.all(|(slot, param)| !matches!(slot, Slot::Val(val) if !param.accepts.accepts(val))) {
+        return Some(Err(site.no_match()));
+    }
+    slots.resize(params.len(), Slot::Absent);
+    Some((entry.run)(ev, Args { slots, rest: Vec::new(), named: Vec::new(), ctx: ctx.clone() }))
 }
 
 /// Evaluates what is not lazy.

@@ -121,6 +121,15 @@ pub(super) fn minus<'a>(operand: &Val<'a>) -> Outcome<'a> {
     }
 }
 
+/// The order of two values of one everyday kind (UTF-8 sorts as code points do); `None` leaves it to [`compare`].
+pub(super) fn plain_order(left: &Val<'_>, right: &Val<'_>) -> Option<Ordering> {
+    match (left, right) {
+        (Val::Plain(Value::Int(a)), Val::Plain(Value::Int(b))) => Some(a.cmp(b)),
+        (Val::Plain(Value::Str(a)), Val::Plain(Value::Str(b))) => Some(a.cmp(b)),
+        _ => None,
+    }
+}
+
 /// `<` and its kin. Null is below everything and equal to itself.
 pub(super) fn compare<'v>(operator: Binary, left: &Val<'v>, right: &Val<'v>) -> Result<bool, Error> {
     let verdict = |ordering: Option<Ordering>| match (operator, ordering) {
@@ -130,6 +139,9 @@ pub(super) fn compare<'v>(operator: Binary, left: &Val<'v>, right: &Val<'v>) -> 
         (Binary::Greater, Some(o)) => o.is_gt(),
         (_, Some(o)) => o.is_ge(),
     };
+    if let Some(order) = plain_order(left, right) {
+        return Ok(verdict(Some(order)));
+    }
     if let Some((a, b)) = numbers(left, right) {
         return Ok(verdict(number::compare(&a, &b)));
     }
@@ -138,10 +150,6 @@ pub(super) fn compare<'v>(operator: Binary, left: &Val<'v>, right: &Val<'v>) -> 
         (true, false) => return Ok(verdict(Some(Ordering::Less))),
         (false, true) => return Ok(verdict(Some(Ordering::Greater))),
         (false, false) => {}
-    }
-    if let (Val::Plain(Value::Str(a)), Val::Plain(Value::Str(b))) = (left, right) {
-        // UTF-8 sorts as code points do.
-        return Ok(verdict(Some(a.cmp(b))));
     }
     match (left.as_special(), right.as_special()) {
         (Some(Special::DateTime { micros: a, .. }), Some(Special::DateTime { micros: b, .. }))

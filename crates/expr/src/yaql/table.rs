@@ -125,6 +125,29 @@ impl Entry {
         Entry { no_keywords: true, ..self }
     }
 
+    fn signature(&self) -> String {
+        let shown = |param: &Param| {
+            let lazy = if param.accepts.is_lazy() { "λ " } else { "" };
+            let more = match param.need {
+                Need::Required => "",
+                Need::Optional => "?",
+                Need::Rest | Need::Keywords => "…",
+            };
+            let name = match param.accepts {
+                Type::Pair | Type::LazyPair => "key => value",
+                _ => param.name,
+            };
+            format!("{lazy}{name}{more}")
+        };
+        let params: Vec<String> = self.params.iter().map(shown).collect();
+        let as_function = format!("{}({})", self.name, params.join(", "));
+        let Some(first) = self.params.first().filter(|_| self.kind != Kind::Function) else { return as_function };
+        // A collecting receiver is the first of what it collects.
+        let inside = params.get(usize::from(first.need != Need::Rest)..).unwrap_or_default().join(", ");
+        let as_method = format!("{}.{}({inside})", first.name, self.name);
+        if self.kind == Kind::Both { format!("{as_method} or {as_function}") } else { as_method }
+    }
+
     /// Whether it can be called in this way.
     pub fn is_for(&self, is_method: bool) -> bool {
         match self.kind {
@@ -148,6 +171,17 @@ static GROUPS: LazyLock<HashMap<&'static str, Group>> = LazyLock::new(|| {
     }
     groups
 });
+
+/// How each entry of the library is called, sorted: `collection.where(predicate)`. A lazy argument has a `λ`,
+/// an optional one a `?`, and `…` stands for any number.
+pub fn signatures() -> Vec<String> {
+    let mut all: Vec<String> = library::TABLES.iter().copied().flatten().map(Entry::signature).collect();
+    all.sort_by_key(|signature| {
+        let name = signature.split('(').next().unwrap_or_default();
+        (name.rsplit('.').next().unwrap_or_default().to_lowercase(), signature.clone())
+    });
+    all
+}
 
 /// The library's entries of that name.
 pub(super) fn find(name: &str) -> Option<&'static Group> {
@@ -181,7 +215,7 @@ impl Type {
         }
     }
 
-    fn accepts_plain(self, value: &Value) -> bool {
+    pub fn accepts_plain(self, value: &Value) -> bool {
         let special = match value {
             Value::Special(special) => Some(&**special),
             _ => None,

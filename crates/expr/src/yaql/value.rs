@@ -594,7 +594,7 @@ impl<'a> Eval<'a> {
     /// A dictionary; of equal keys the first stays and the last value wins.
     pub fn dict(&self, pairs: impl IntoIterator<Item = (Val<'a>, Val<'a>)>) -> Outcome<'a> {
         let mut pairs = pairs.into_iter();
-        let mut map = Map::new();
+        let mut map = Map::with_capacity(pairs.size_hint().0.min(1024));
         while let Some((key, value)) = pairs.next() {
             self.budget.bytes(48)?;
             match (key, value) {

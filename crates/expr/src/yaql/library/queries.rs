@@ -431,6 +431,11 @@ fn sort<'a>(ev: &'a Eval<'a>, items: Vec<Val<'a>>, fields: &[(Lambda<'a>, bool)]
     let before = |a: &Keyed<'a>, b: &Keyed<'a>| -> Result<bool, Error> {
         ev.budget.step(1)?;
         for ((x, y), (_, ascending)) in a.0.iter().zip(&b.0).zip(fields) {
+            match operators::plain_order(x, y) {
+                Some(order) if order.is_ne() => return Ok(order.is_lt() == *ascending),
+                Some(_) => continue,
+                None => {}
+            }
             if operators::compare(Binary::Less, x, y)? {
                 return Ok(*ascending);
             }
@@ -445,33 +450,34 @@ fn sort<'a>(ev: &'a Eval<'a>, items: Vec<Val<'a>>, fields: &[(Lambda<'a>, bool)]
 
 /// Stable, and content with any `before`, also one that contradicts itself or fails.
 fn merge_sort<T>(items: Vec<T>, before: &impl Fn(&T, &T) -> Result<bool, Error>) -> Result<Vec<T>, Error> {
-    let mut runs: VecDeque<VecDeque<T>> = items.into_iter().map(|item| VecDeque::from([item])).collect();
-    while runs.len() > 1 {
-        let mut merged = VecDeque::with_capacity(runs.len().div_ceil(2));
-        while let Some(left) = runs.pop_front() {
-            merged.push_back(match runs.pop_front() {
-                Some(right) => merge(left, right, before)?,
-                None => left,
-            });
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    let mut merged = Vec::with_capacity(order.len());
+    let mut width = 1;
+    while width < order.len() {
+        for pair in order.chunks(width * 2) {
+            let (mut left, mut right) = pair.split_at(width.min(pair.len()));
+            while let ([a, rest_left @ ..], [b, rest_right @ ..]) = (left, right) {
+                let swap = match (items.get(*a), items.get(*b)) {
+                    (Some(x), Some(y)) => before(y, x)?,
+                    _ => false,
+                };
+                if swap {
+                    merged.push(*b);
+                    right = rest_right;
+                } else {
+                    merged.push(*a);
+                    left = rest_left;
+                }
+            }
+            merged.extend_from_slice(left);
+            merged.extend_from_slice(right);
         }
-        runs = merged;
+        std::mem::swap(&mut order, &mut merged);
+        merged.clear();
+        width *= 2;
     }
-    Ok(runs.pop_front().unwrap_or_default().into())
-}
-
-fn merge<T>(
-    mut left: VecDeque<T>,
-    mut right: VecDeque<T>,
-    before: &impl Fn(&T, &T) -> Result<bool, Error>,
-) -> Result<VecDeque<T>, Error> {
-    let mut out = VecDeque::with_capacity(left.len() + right.len());
-    while let (Some(a), Some(b)) = (left.front(), right.front()) {
-        let source = if before(b, a)? { &mut right } else { &mut left };
-        out.extend(source.pop_front());
-    }
-    out.append(&mut left);
-    out.append(&mut right);
-    Ok(out)
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    Ok(order.into_iter().filter_map(|at| items.get_mut(at).and_then(Option::take)).collect())
 }
 
 fn group_by<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
