@@ -93,6 +93,9 @@ struct Loading {
     texts: HashMap<String, Str>,
     /// Configurations inside packs, as in 2016.
     legacy: BTreeMap<PackName, Value>,
+    /// Names of aliases, and the formats of the enabled ones, with the alias that has them.
+    alias_names: HashMap<Str, ActionRef>,
+    alias_formats: HashMap<Str, ActionRef>,
     /// Workflows that were checked.
     checked: HashSet<String>,
     /// Where each pack came from.
@@ -220,6 +223,8 @@ impl Loading {
         contents.trigger_types.retain(|reference, _| reference.pack != *pack);
         contents.sensors.retain(|reference, _| reference.pack != *pack);
         self.legacy.remove(pack);
+        self.alias_names.retain(|_, alias| alias.pack != *pack);
+        self.alias_formats.retain(|_, alias| alias.pack != *pack);
     }
 
     fn open<'a>(
@@ -309,6 +314,7 @@ impl Loading {
             if let Some(alias) = alias::read(&file)
                 && self.is_unique(&file, &alias)
             {
+                self.remember(&alias);
                 self.contents.aliases.insert(alias.reference.clone(), Arc::new(alias));
             }
             self.keep(file);
@@ -318,26 +324,32 @@ impl Loading {
     /// StackStorm finds aliases by name alone, so a second pack with the same name would replace the first;
     /// and of two aliases with the same format nobody could tell which one is meant.
     fn is_unique(&self, file: &File<'_>, alias: &crate::Alias) -> bool {
-        let others = || self.contents.aliases.values();
+        let defined_in = |reference: &ActionRef| self.contents.alias(reference).map_or("", |other| &other.source.file);
         let name = &alias.reference.name;
-        if let Some(other) = others().find(|other| other.reference.name == *name) {
-            let message = format!("the alias name `{name}` is taken by `{}`", other.reference);
-            let help =
-                format!("StackStorm would replace that one; rename one of them. The other is in {}", other.source.file);
+        if let Some(other) = self.alias_names.get(name) {
+            let message = format!("the alias name `{name}` is taken by `{other}`");
+            let there = defined_in(other);
+            let help = format!("StackStorm would replace that one; rename one of them. The other is in {there}");
             file.error_with_help(codes::ALIAS_NAME_TWICE, alias.name_span, message, "used a second time", help);
             return false;
         }
         for (text, span) in alias.matched.iter().filter(|_| alias.enabled) {
-            let same =
-                |other: &&Arc<crate::Alias>| other.enabled && other.matched.iter().any(|(theirs, _)| theirs == text);
-            if let Some(other) = others().find(same) {
-                let message = format!("`{}` and `{}` have the same format", other.reference, alias.reference);
-                let help = format!("change or disable one of them; the other is in {}", other.source.file);
+            if let Some(other) = self.alias_formats.get(text) {
+                let message = format!("`{other}` and `{}` have the same format", alias.reference);
+                let help = format!("change or disable one of them; the other is in {}", defined_in(other));
                 file.error_with_help(codes::FORMAT_TWICE, *span, message, "nobody could tell them apart", help);
                 return false;
             }
         }
         true
+    }
+
+    fn remember(&mut self, alias: &crate::Alias) {
+        self.alias_names.insert(alias.reference.name.clone(), alias.reference.clone());
+        if alias.enabled {
+            let formats = alias.matched.iter().map(|(text, _)| (text.clone(), alias.reference.clone()));
+            self.alias_formats.extend(formats);
+        }
     }
 
     fn policies(&mut self, pack: &PackName, dir_name: &str, files: &PackFiles) {
