@@ -95,6 +95,8 @@ pub enum Anchor {
     Start,
     /// The whole text: `fullmatch`.
     Whole,
+    /// Anywhere, but not empty at the very place where the search starts: what follows an empty match.
+    Onward,
 }
 
 /// A compiled pattern; cheap to clone.
@@ -107,7 +109,7 @@ struct Inner {
     source: String,
     translated: Translated,
     /// One program for each anchor, without and with care for a final line feed (see [`Pattern::program`]).
-    programs: [OnceLock<Result<Program, Error>>; 6],
+    programs: [OnceLock<Result<Program, Error>>; 8],
 }
 
 enum Program {
@@ -212,7 +214,7 @@ impl Pattern {
         let translated = &self.inner.translated;
         let careful = translated.has_dollar() && text.ends_with('\n');
         let index = anchor as usize * 2 + usize::from(careful);
-        let slot = self.inner.programs.get(index).expect("three anchors, each twice");
+        let slot = self.inner.programs.get(index).expect("four anchors, each twice");
         slot.get_or_init(|| build(translated, anchor, careful)).as_ref().map_err(Clone::clone)
     }
 
@@ -263,15 +265,17 @@ impl Pattern {
         Self::check_subject(text)?;
         let mut found = Vec::new();
         let mut from = 0;
+        let mut anchor = Anchor::Anywhere;
         let started = Instant::now();
-        while let Some(one) = self.captures_from(text, from, Anchor::Anywhere)? {
+        while let Some(one) = self.captures_from(text, from, anchor)? {
             let span = one.span();
             budget.step(1 + (span.end.saturating_sub(from) / 64) as u64)?;
             budget.bytes(24 + 24 * one.groups.len() as u64)?;
             if found.len() % 64 == 63 && started.elapsed() > LONGEST_SCAN {
                 return Err(Error::limit("finding all matches of a regular expression takes too long"));
             }
-            from = if span.is_empty() { next_char(text, span.end) } else { span.end };
+            from = span.end;
+            anchor = if span.is_empty() { Anchor::Onward } else { Anchor::Anywhere };
             found.push(one);
             if found.len() == count {
                 break;
@@ -330,18 +334,15 @@ impl Pattern {
     }
 }
 
-fn next_char(text: &str, at: usize) -> usize {
-    at + text.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8)
-}
-
 fn build(translated: &Translated, anchor: Anchor, careful: bool) -> Result<Program, Error> {
     let body = translated.body(if careful { r"(?=\n?\z)" } else { r"\z" });
     let text = match anchor {
         Anchor::Anywhere => body,
         Anchor::Start => format!(r"\A(?:{body})"),
         Anchor::Whole => format!(r"\A(?:{body})\z"),
+        Anchor::Onward => format!(r"(?:{body})(?!\G)"),
     };
-    if translated.needs_backtracking || careful {
+    if translated.needs_backtracking || careful || anchor == Anchor::Onward {
         let built = fancy_regex::RegexBuilder::new(&text)
             .backtrack_limit(BACKTRACKS)
             .delegate_size_limit(AUTOMATON_BYTES)

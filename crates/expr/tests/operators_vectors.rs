@@ -6,11 +6,7 @@ mod support;
 fn recorded_criteria() {
     // Lines that record a defect of the original (datastore items in patterns) are better here on purpose.
     let run = support::Run { file: "operators.jsonl", exceptions: &[], classes: false, wrapped: &[] };
-    support::run(
-        &run,
-        |v| v.get("upstream_defect").is_none().then(|| v.clone()),
-        squall_expr::batch::rule_test,
-    );
+    support::run(&run, |v| v.get("upstream_defect").is_none().then(|| v.clone()), squall_expr::batch::rule_test);
 }
 
 #[test]

@@ -61,6 +61,9 @@ fn python_dialect() {
 fn empty_matches_as_in_python() {
     check("", "", "ab", "||");
     check("x*", "", "axb", "|x||");
+    check("a*?", "", "aa", "|a||a|");
+    check("|b", "", "ab", "||b|");
+    check("b*$", "", "b\n", "b||");
 }
 
 #[test]
@@ -69,6 +72,7 @@ fn refusals_in_the_words_of_python() {
     check(")", "", "", "error: unbalanced parenthesis at position 0");
     check("*a", "", "", "error: nothing to repeat at position 0");
     check("a**", "", "", "error: multiple repeat at position 2");
+    check("^*", "", "", "error: nothing to repeat at position 1");
     check("a++", "", "", "error: multiple repeat at position 2");
     check("[a", "", "", "error: unterminated character set at position 0");
     check("[b-a]", "", "", "error: bad character range at position 1");

@@ -123,6 +123,12 @@ impl Reader<'_> {
         self.before = Before::Atom;
     }
 
+    /// A place rather than a character: it cannot be repeated.
+    fn assertion(&mut self, text: &str) {
+        self.out.push_str(text);
+        self.before = Before::Nothing;
+    }
+
     /// Reads all; flags found on the way that must hold for the whole are given back.
     fn read(&mut self) -> Result<Option<Flags>, Error> {
         while let Some(c) = self.next() {
@@ -142,7 +148,7 @@ impl Reader<'_> {
                     self.before = Before::Nothing;
                 }
                 '.' => self.atom(if self.flags.dot_all { "(?s:.)" } else { "." }),
-                '^' => self.atom(if self.flags.multi_line { "(?m:^)" } else { r"\A" }),
+                '^' => self.assertion(if self.flags.multi_line { "(?m:^)" } else { r"\A" }),
                 '$' => self.dollar(),
                 '*' | '+' | '?' => self.repeat(c.to_string(), self.at - 1)?,
                 '{' => match self.counted() {
@@ -165,7 +171,7 @@ impl Reader<'_> {
             let piece = std::mem::take(&mut self.out);
             self.pieces.push(piece);
         }
-        self.before = Before::Atom;
+        self.before = Before::Nothing;
     }
 
     fn literal(&mut self, c: char) {
@@ -382,10 +388,10 @@ impl Reader<'_> {
             return self.fail("bad escape (end of pattern)", start);
         };
         match c {
-            'A' => self.atom(r"\A"),
-            'Z' => self.atom(r"\z"),
-            'b' => self.atom(if self.flags.ascii { r"(?-u:\b)" } else { r"\b" }),
-            'B' => self.atom(if self.flags.ascii { r"(?-u:\B)" } else { r"\B" }),
+            'A' => self.assertion(r"\A"),
+            'Z' => self.assertion(r"\z"),
+            'b' => self.assertion(if self.flags.ascii { r"(?-u:\b)" } else { r"\b" }),
+            'B' => self.assertion(if self.flags.ascii { r"(?-u:\B)" } else { r"\B" }),
             'd' | 'D' | 's' | 'S' | 'w' | 'W' => {
                 let set = self.set(c);
                 let text = if set.starts_with('[') { set.to_string() } else { format!("[{set}]") };
