@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// How deep evaluation may nest: the height of a tree plus what macros add.
-const MAX_DEPTH: u32 = 400;
+const MAX_DEPTH: u32 = 160;
 
 pub(super) struct Interpreter<'a> {
     pub(super) scope: &'a Scope<'a>,

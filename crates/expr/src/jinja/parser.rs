@@ -1,6 +1,6 @@
 //! Tokens into a tree, with Jinja's precedences (filters bind tighter than any operator).
 //!
-//! Invariant: the tree is at most [`MAX_DEPTH`] high, whatever the text, so that walking and dropping it
+//! Invariant: the tree is at most [`MAX_HEIGHT`] high, whatever the text, so that walking and dropping it
 //! cannot overflow the stack.
 
 use super::ast::{Args, Comparison, Expr, FilterCall, For, Macro, Op, Stmt, Target};
@@ -10,8 +10,14 @@ use crate::{Engine, Error};
 use squall_model::{Str, Value};
 use std::sync::Arc;
 
-/// How high a tree may grow.
+/// How deep the parser may descend; a nested expression or block counts for the stack that it takes.
 const MAX_DEPTH: usize = 200;
+
+/// How high the tree of one expression may grow.
+const MAX_HEIGHT: usize = 100;
+
+/// What an expression inside another and a block inside another count.
+const NESTED: usize = 3;
 
 /// Reads a template.
 pub(super) fn template(tokens: Vec<Token>, engine: Engine) -> Result<Vec<Stmt>, Error> {
@@ -123,20 +129,20 @@ impl Parser {
         }
     }
 
-    fn descend<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
-        self.depth += 1;
+    fn descend<T>(&mut self, by: usize, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        self.depth += by;
         if self.depth > MAX_DEPTH {
             return Err(Error::limit("template is nested too deeply"));
         }
         let result = read(self);
-        self.depth -= 1;
+        self.depth -= by;
         result
     }
 
     /// The last expression becomes the child of one that also has children as high as `other`.
     fn grow(&mut self, other: usize) -> Result<(), Error> {
         self.height = self.height.max(other) + 1;
-        if self.height > MAX_DEPTH {
+        if self.height > MAX_HEIGHT {
             return Err(Error::limit("expression is nested too deeply"));
         }
         Ok(())
@@ -146,7 +152,7 @@ impl Parser {
 
     /// Statements up to a block tag whose name is in `ends`; that name is the next token then.
     fn statements(&mut self, ends: &[&str]) -> Result<Vec<Stmt>, Error> {
-        self.descend(|p| p.statements_here(ends))
+        self.descend(NESTED, |p| p.statements_here(ends))
     }
 
     fn statements_here(&mut self, ends: &[&str]) -> Result<Vec<Stmt>, Error> {
@@ -395,7 +401,7 @@ impl Parser {
 
     fn one_target(&mut self) -> Result<Target, Error> {
         if self.skip_op("(") {
-            let inner = self.descend(|p| p.target(")"))?;
+            let inner = self.descend(NESTED, |p| p.target(")"))?;
             self.expect_op(")")?;
             return Ok(inner);
         }
@@ -426,7 +432,7 @@ impl Parser {
     }
 
     fn tuple_of(&mut self, item: fn(&mut Self) -> Result<Expr, Error>) -> Result<Expr, Error> {
-        let first = self.descend(item)?;
+        let first = self.descend(1, item)?;
         if !self.is_op(",") {
             return Ok(first);
         }
@@ -436,7 +442,7 @@ impl Parser {
             if matches!(self.peek(), None | Some(Kind::VariableEnd | Kind::BlockEnd | Kind::Op(")"))) {
                 break;
             }
-            items.push(self.descend(item)?);
+            items.push(self.descend(1, item)?);
             height = height.max(self.height);
         }
         self.grow(height)?;
@@ -444,7 +450,7 @@ impl Parser {
     }
 
     fn expression(&mut self) -> Result<Expr, Error> {
-        self.descend(Self::condition)
+        self.descend(NESTED, Self::condition)
     }
 
     fn condition(&mut self) -> Result<Expr, Error> {
@@ -490,7 +496,7 @@ impl Parser {
     fn not(&mut self) -> Result<Expr, Error> {
         if self.is_name("not") {
             self.at += 1;
-            let inner = self.descend(Self::not)?;
+            let inner = self.descend(1, Self::not)?;
             self.grow(0)?;
             return Ok(Expr::Not(Box::new(inner)));
         }
@@ -571,11 +577,11 @@ impl Parser {
 
     fn unary(&mut self, filters: bool) -> Result<Expr, Error> {
         let expr = if self.skip_op("-") {
-            let inner = self.descend(|p| p.unary(false))?;
+            let inner = self.descend(1, |p| p.unary(false))?;
             self.grow(0)?;
             Expr::Neg(Box::new(inner))
         } else if self.skip_op("+") {
-            let inner = self.descend(|p| p.unary(false))?;
+            let inner = self.descend(1, |p| p.unary(false))?;
             self.grow(0)?;
             Expr::Pos(Box::new(inner))
         } else {
