@@ -42,10 +42,6 @@ pub(crate) fn problems(action: &Action, definition: &Definition) -> Vec<Diagnost
     let mut found: Vec<Diagnostic> = warnings
         .map(|warning| Diagnostic::from_yaml_warning(codes::DUPLICATE_KEY, text, warning).in_file(path.clone()))
         .collect();
-    if language == Language::Chain {
-        // Chains are not read by the room `workflow` yet.
-        return found;
-    }
     let options = LoadOptions { reference: action.reference.clone(), path: path.clone() };
     if let Err(problems) = squall_workflow::Definition::load(language, text, &options) {
         found.extend(problems);

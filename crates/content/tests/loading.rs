@@ -523,6 +523,8 @@ fn a_workflow_with_a_mistake_keeps_its_action() {
         ("ops/actions/a.yaml", action),
         ("ops/actions/b.yaml", &action.replace("name: a", "name: b").replace("w.yaml", "v.yaml")),
         ("ops/actions/sub/w.yaml", "version: 1.0\ntasks:\n  a:\n    action: core.noop\n    next:\n      - do: gone\n"),
+        ("ops/actions/d.yaml", "name: d\nrunner_type: action-chain\nentry_point: sub/c.yaml\n"),
+        ("ops/actions/sub/c.yaml", "chain:\n  - name: a\n    ref: core.noop\n    on-success: gone\n"),
         ("ops/actions/c.yaml", "name: c\nrunner_type: mistral-v2\nentry_point: sub/m.yaml\n"),
         (
             "ops/actions/sub/m.yaml",
@@ -543,6 +545,7 @@ fn a_workflow_with_a_mistake_keeps_its_action() {
         .collect();
     assert!(said.contains(&"w.yaml:6:13 SQ2102".to_owned()), "{said:?}");
     assert!(said.contains(&"v.yaml:5:13 SQ1001".to_owned()), "{said:?}");
+    assert!(said.iter().any(|line| line.starts_with("c.yaml:4:17 SQ23")), "{said:?}");
     assert!(said.contains(&"m.yaml:6:20 SQ2203".to_owned()), "{said:?}");
 }
 
