@@ -8,7 +8,7 @@
 
 use super::expression::{Expr, Failure};
 use super::graph::{COMMANDS, Edge};
-use super::names::{Current, Names};
+use super::names::{Current, Names, Variables};
 use super::state::{ErrorEntry, Fact, Tries};
 use super::status::{self, Status};
 use super::view::{self, Sum};
@@ -16,7 +16,7 @@ use super::{Definition, Front, TransitionPlan};
 use crate::step::Step;
 use squall_model::{Map, Str, Value};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 pub(super) type Stage<'a> = Step<'a, Front>;
 
@@ -79,7 +79,7 @@ pub(super) fn fail(step: &mut Stage<'_>) {
 }
 
 /// What an expression sees.
-pub(super) fn names<'a>(step: &'a Stage<'_>, variables: Arc<Map>, current: Option<Current<'a>>) -> Names<'a> {
+fn names<'a>(step: &'a Stage<'_>, variables: Variables<'a>, current: Option<Current<'a>>) -> Names<'a> {
     Names { definition: step.definition, state: step.state(), host: step.host, variables, current, item: None }
 }
 
@@ -93,9 +93,9 @@ pub(super) fn open(step: &mut Stage<'_>, input: &Map, parent: &Map) {
     let mut rendered = Map::new();
     for (name, default) in &definition.input {
         let value = match (input.get(name), default) {
-            (Some(value), _) if definition.habits.evaluate_given => eval_rolling(step, &Expr::of(value), &mut rolling),
+            (Some(value), _) if definition.habits.evaluate_given => eval_over(step, &Expr::of(value), &rolling),
             (Some(value), _) => Ok(value.clone()),
-            (None, Some(default)) => eval_rolling(step, default, &mut rolling),
+            (None, Some(default)) => eval_over(step, default, &rolling),
             (None, None) => Ok(Value::Null),
         };
         keep(name, value, &mut rolling, &mut rendered, &mut failures);
@@ -105,7 +105,7 @@ pub(super) fn open(step: &mut Stage<'_>, input: &Map, parent: &Map) {
     let mut rolling = context.clone();
     let mut rendered = Map::new();
     for (name, expr) in &definition.vars {
-        let value = eval_rolling(step, expr, &mut rolling);
+        let value = eval_over(step, expr, &rolling);
         keep(name, value, &mut rolling, &mut rendered, &mut failures);
     }
     view::merge_into(&mut context, &rendered);
@@ -128,21 +128,15 @@ fn keep(name: &Str, value: Result<Value, Failure>, rolling: &mut Map, rendered: 
     }
 }
 
-/// Evaluates over names that grow from one entry to the next; they are lent, not copied.
-fn eval_rolling(step: &Stage<'_>, expr: &Expr, rolling: &mut Map) -> Result<Value, Failure> {
-    eval_with(step, expr, rolling, None)
+/// What an expression sees that belongs to no task.
+fn eval_over(step: &Stage<'_>, expr: &Expr, variables: &Map) -> Result<Value, Failure> {
+    expr.eval(&names(step, Variables::Map(variables), None))
 }
 
-fn eval_with(step: &Stage<'_>, expr: &Expr, rolling: &mut Map, current: Option<Current<'_>>) -> Result<Value, Failure> {
-    if let Expr::Constant(value) = expr {
-        return Ok(value.clone());
-    }
-    let variables = Arc::new(std::mem::take(rolling));
-    let names = names(step, variables.clone(), current);
-    let value = expr.eval(&names);
-    drop(names);
-    *rolling = Arc::unwrap_or_clone(variables);
-    value
+/// What an expression of a task sees.
+pub(super) fn seen<'a>(step: &'a Stage<'_>, sum: &Sum, current: Option<Current<'a>>) -> Names<'a> {
+    static NOTHING: LazyLock<Map> = LazyLock::new(Map::new);
+    names(step, Variables::View(&step.state().views, sum.clone(), &NOTHING), current)
 }
 
 // ---- requests -------------------------------------------------------------------------------------------------------
@@ -293,7 +287,7 @@ fn render_tries(step: &Stage<'_>, node: usize, sum: &Sum) -> Result<Option<Tries
     let Some(retry) = step.definition.plan(node).and_then(|plan| plan.retry.as_ref()) else {
         return Ok(None);
     };
-    let names = names(step, sum.whole().clone(), None);
+    let names = seen(step, sum, None);
     let whole = |expr: &Expr, what: &str| match expr.eval(&names)? {
         Value::Int(n) => Ok(n),
         Value::Null if what == "delay" => Ok(0),
@@ -363,7 +357,7 @@ fn wants_another_try(step: &Stage<'_>, entry: u32, result: &Value) -> Result<boo
     };
     let sum = step.state().views.sum(run.view);
     let current = Current { node: run.node, route: run.route, result };
-    Ok(when.eval(&names(step, sum.whole().clone(), Some(current)))?.is_truthy())
+    Ok(when.eval(&seen(step, &sum, Some(current)))?.is_truthy())
 }
 
 // ---- transitions ----------------------------------------------------------------------------------------------------
@@ -428,7 +422,7 @@ fn judge(
 ) -> Verdict {
     let current = Current { node, route, result };
     if let Some(when) = &plan.when {
-        match when.eval(&names(step, sum.whole().clone(), Some(current))) {
+        match when.eval(&seen(step, sum, Some(current))) {
             Ok(value) if value.is_truthy() => {}
             Ok(_) => return Verdict::No,
             Err(failure) => return Verdict::Broken(vec![failure]),
@@ -449,25 +443,10 @@ fn judge(
 fn publish(step: &Stage<'_>, plan: &TransitionPlan, sum: &Sum, current: Current<'_>) -> (Map, Vec<Failure>) {
     let mut values = Map::new();
     let mut failures = Vec::new();
-    let mut rolling: Option<Map> = None;
-    for (i, (name, expr)) in plan.publish.iter().enumerate() {
-        let value = match &mut rolling {
-            Some(rolling) => eval_with(step, expr, rolling, Some(current)),
-            None => expr.eval(&names(step, sum.whole().clone(), Some(current))),
-        };
-        match value {
+    for (name, expr) in &plan.publish {
+        let variables = Variables::View(&step.state().views, sum.clone(), &values);
+        match expr.eval(&names(step, variables, Some(current))) {
             Ok(value) => {
-                // The names before are copied only when a later entry may look at them.
-                if i + 1 < plan.publish.len() && !matches!(plan.publish[i + 1].1, Expr::Constant(_)) {
-                    rolling.get_or_insert_with(|| {
-                        let mut all = (**sum.whole()).clone();
-                        all.extend(values.iter().map(|(k, v): (&Str, &Value)| (k.clone(), v.clone())));
-                        all
-                    });
-                }
-                if let Some(rolling) = &mut rolling {
-                    rolling.insert(name.clone(), value.clone());
-                }
                 values.insert(name.clone(), value);
             }
             Err(failure) => failures.push(failure),
@@ -615,10 +594,10 @@ pub(super) fn render(step: &mut Stage<'_>) {
     if !status.is_completed() || !state.output.is_null() || definition.output.is_empty() {
         return;
     }
-    let mut rolling = Arc::unwrap_or_clone(state.final_context());
+    let mut rolling = state.final_context();
     let (mut output, mut failures) = (Map::new(), Vec::new());
     for (name, expr) in &definition.output {
-        let value = eval_rolling(step, expr, &mut rolling);
+        let value = eval_over(step, expr, &rolling);
         keep(name, value, &mut rolling, &mut output, &mut failures);
     }
     if !output.is_empty() {

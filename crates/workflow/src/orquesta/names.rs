@@ -5,9 +5,9 @@
 use super::Definition;
 use super::state::State;
 use super::status::Status;
+use super::view::{Sum, Views};
 use squall_expr::Error;
 use squall_model::{Map, Str, Timestamp, Value};
-use std::sync::Arc;
 
 /// The task that an expression belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,35 @@ pub struct Current<'a> {
     pub result: &'a Value,
 }
 
+/// Where variables are looked up.
+#[derive(Clone)]
+pub enum Variables<'a> {
+    /// In a map.
+    Map(&'a Map),
+    /// In what a task sees, under names that were set a moment ago.
+    View(&'a Views, Sum, &'a Map),
+}
+
+impl Variables<'_> {
+    fn get(&self, name: &str) -> Option<&Value> {
+        match self {
+            Variables::Map(map) => map.get(name),
+            Variables::View(views, sum, over) => over.get(name).or_else(|| views.get(sum, name)),
+        }
+    }
+
+    fn all(&self) -> Map {
+        match self {
+            Variables::Map(map) => (*map).clone(),
+            Variables::View(views, sum, over) => {
+                let mut all = views.all(sum);
+                all.extend(over.iter().map(|(k, v)| (k.clone(), v.clone())));
+                all
+            }
+        }
+    }
+}
+
 /// Everything that one evaluation sees.
 pub struct Names<'a> {
     /// The definition.
@@ -28,8 +57,8 @@ pub struct Names<'a> {
     pub state: &'a State,
     /// The engine.
     pub host: &'a dyn crate::Host,
-    /// All variables.
-    pub variables: Arc<Map>,
+    /// The variables.
+    pub variables: Variables<'a>,
     /// The task, if the expression belongs to one.
     pub current: Option<Current<'a>>,
     /// The item, if there are items.
@@ -58,11 +87,11 @@ fn text(value: &Value) -> String {
 impl Names<'_> {
     fn ctx(&self, key: Option<&Value>) -> Result<Value, Error> {
         let Some(key) = key else {
-            if !self.variables.keys().any(|name| name.starts_with("__")) {
-                return Ok(Value::Map(self.variables.clone()));
+            let mut all = self.variables.all();
+            if all.keys().any(|name| name.starts_with("__")) {
+                all.retain(|name, _| !name.starts_with("__"));
             }
-            let open = self.variables.iter().filter(|(name, _)| !name.starts_with("__"));
-            return Ok(Value::from(open.map(|(k, v)| (k.clone(), v.clone())).collect::<Map>()));
+            return Ok(Value::from(all));
         };
         let key = text(key);
         match self.variables.get(key.as_str()) {
@@ -175,7 +204,7 @@ impl squall_expr::Host for Names<'_> {
     fn name(&self, name: &str) -> Option<Value> {
         // The reference's evaluation context shows through under this name, and a recorded case looks.
         if name == "__vars" {
-            return Some(Value::Map(self.variables.clone()));
+            return Some(Value::from(self.variables.all()));
         }
         self.host.name(name)
     }

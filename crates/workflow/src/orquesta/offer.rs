@@ -3,7 +3,7 @@
 //! Everything that is ready is rendered before anything is offered; one failure fails the workflow and nothing is. The
 //! items of a task are found once, when it is first offered, and remembered; later its free places are filled from them.
 
-use super::decide::{Stage, fail_task, names, say};
+use super::decide::{Stage, fail_task, say, seen};
 use super::expression::Failure;
 use super::names::{Current, Names};
 use super::state::{Fact, Items, Staged};
@@ -148,7 +148,7 @@ impl Place<'_> {
     fn names<'n>(&self, step: &'n Stage<'_>) -> Names<'n> {
         const NOTHING: &Value = &Value::Null;
         let current = Current { node: self.node, route: self.route, result: NOTHING };
-        names(step, self.sum.whole().clone(), Some(current))
+        seen(step, self.sum, Some(current))
     }
 
     fn action(&self, step: &Stage<'_>, item: Option<(u32, &Value)>) -> Result<Action, Failure> {

@@ -200,7 +200,7 @@ impl<'c> Driver<'c> {
         out.insert("task_order".into(), J::Array(std::mem::take(&mut self.order)));
         out.insert("trace".into(), J::Array(std::mem::take(&mut self.trace)));
         if self.engine.state().status().is_completed() {
-            let context = Value::Map(self.engine.state().final_context());
+            let context = Value::from(self.engine.state().final_context());
             out.insert("final_context".into(), plain(&context));
         }
         if let Some(Raised(class, message)) = raised {

@@ -320,8 +320,6 @@ pub struct State {
     pub(super) output: Value,
     arrivals: HashMap<(usize, u32), u32>,
     standing: Tally,
-    /// The view of the task that ended last: its successors are made from it.
-    closing: Option<ViewId>,
     heard: Value,
     /// Runs of the engine, by their numbers: entry place (task, route) and item.
     pub(super) units: Vec<Unit>,
@@ -401,9 +399,9 @@ impl State {
     }
 
     /// The context of the whole run: what its terminal tasks see, in the order of their start.
-    pub fn final_context(&self) -> Arc<Map> {
+    pub fn final_context(&self) -> Map {
         let views = self.entries.iter().filter(|e| e.terminal).map(|e| e.view);
-        self.views.together(views).map(|sum| sum.whole().clone()).unwrap_or_default()
+        self.views.together(views).map(|sum| self.views.all(&sum)).unwrap_or_default()
     }
 
     // ---- folding ----------------------------------------------------------------------------------------------------
@@ -442,7 +440,7 @@ impl State {
             }
             Fact::Published { entry, values } => {
                 let on = self.entries.get(*entry as usize).map_or(0, |e| e.view);
-                self.views.publish(on, values.clone());
+                self.views.publish(on, values);
             }
             Fact::Routed { transitions } => self.routes.push(transitions.clone().into()),
             Fact::Taken { entry, edge, route, view } => self.take(definition, *entry, *edge, *route, *view),
@@ -480,7 +478,7 @@ impl State {
     }
 
     fn open(&mut self, definition: &Definition, context: &Map) {
-        self.views.open(context.clone());
+        self.views.open(context);
         self.routes = vec![Arc::from([])];
         for node in &definition.graph.starts {
             self.stage(Staged {
@@ -497,7 +495,6 @@ impl State {
     }
 
     fn stage(&mut self, staged: Staged) {
-        self.views.hold(staged.view);
         let key = self.next_staged;
         self.next_staged += 1;
         self.ready += u32::from(staged.ready);
@@ -528,7 +525,6 @@ impl State {
         let staged = self.staged.remove(&key)?;
         self.offerable.remove(&key);
         self.ready -= u32::from(staged.ready);
-        self.views.release(staged.view);
         if let (Some(items), Some(index)) = (staged.items, self.latest.get(&(node, route))) {
             self.entries.get_mut(*index as usize)?.items = Some(items);
         }
@@ -555,7 +551,6 @@ impl State {
     }
 
     fn push_entry(&mut self, definition: &Definition, entry: Entry) {
-        self.views.hold(entry.view);
         let index = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         if let Some(old) = self.latest.insert((entry.node, entry.route), index) {
             self.forget_arrivals(definition, old);
@@ -581,17 +576,11 @@ impl State {
 
     fn settle(&mut self, index: u32, status: Status) {
         let Some(entry) = self.entries.get_mut(index as usize) else { return };
-        let (old, view) = (std::mem::replace(&mut entry.status, status), entry.view);
+        let old = std::mem::replace(&mut entry.status, status);
         if self.latest.get(&(entry.node, entry.route)) == Some(&index) {
             let count = self.standing.of(old);
             *count = count.saturating_sub(1);
             *self.standing.of(status) += 1;
-        }
-        if status.is_completed() && !old.is_completed() {
-            // Its successors are staged from this view in a moment, so it is let go one task later.
-            if let Some(view) = self.closing.replace(view) {
-                self.views.release(view);
-            }
         }
     }
 
@@ -619,8 +608,6 @@ impl State {
         };
         let Some(on) = self.staged.get(&key).map(|staged| staged.view) else { return };
         let joined = self.views.join(on, view);
-        self.views.hold(joined);
-        self.views.release(on);
         self.with_staged(Some(target), route, |staged| {
             staged.view = joined;
             staged.prev.push(index);
@@ -647,8 +634,6 @@ impl State {
             retry_delay: Some(delay),
             items: None,
         };
-        // The task had let go of its view when it ended, and stands on it again.
-        self.views.hold(staged.view);
         self.stage(staged);
     }
 
