@@ -4,7 +4,10 @@
 use serde_json::{Map, Value, json};
 
 /// Cases that may differ, with the reason.
-const EXCEPTIONS: &[(&str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str)] = &[(
+    "orq-expr-internal-names",
+    "`__vars` and its like show through in the original by accident; they are its own, not the content's",
+)];
 
 fn vectors() -> Vec<Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/orquesta.jsonl");
@@ -104,15 +107,9 @@ fn judge(want: &Value, got: &Value) -> Result<(), String> {
 fn run(reload: bool) {
     let vectors = vectors();
     let mut failures = Vec::new();
-    // Cases with Jinja wait for that language.
-    let speaks_jinja = |vector: &&Value| {
-        let text = format!("{}{}", vector["definition"], vector["script"]);
-        text.contains("{{") || text.contains("{%")
-    };
-    let vectors: Vec<&Value> = vectors.iter().filter(|vector| !speaks_jinja(vector)).collect();
     for vector in &vectors {
         let id = vector["id"].as_str().unwrap();
-        let mut case = (*vector).clone();
+        let mut case = vector.clone();
         case["reload"] = json!(reload);
         let want = match vector.get("expected_after_reload") {
             Some(other) if reload => other,

@@ -128,7 +128,8 @@ impl Text {
                     && let Some(inner) = Text::read(text)
                     && let Kind::Yaql(holes) = &inner.kind
                 {
-                    value = inner.eval_yaql(holes, scope, deeper(depth)?)?;
+                    let again = inner.eval_yaql(holes, scope, deeper(depth)?);
+                    value = again.map_err(|error| yaql_error(&hole.hole, error))?;
                 }
             }
             if *hole.hole == *self.source {

@@ -93,7 +93,7 @@ pub(super) fn open(step: &mut Stage<'_>, input: &Map, parent: &Map) {
     let mut rendered = Map::new();
     for (name, default) in &definition.input {
         let value = match (input.get(name), default) {
-            (Some(value), _) if definition.habits.evaluate_given => eval_over(step, &Expr::of(value), &rolling),
+            (Some(value), _) if definition.habits.evaluate_data => eval_over(step, &Expr::of(value), &rolling),
             (Some(value), _) => Ok(value.clone()),
             (None, Some(default)) => eval_over(step, default, &rolling),
             (None, None) => Ok(Value::Null),

@@ -1,33 +1,19 @@
 //! Values of a definition with expressions in them: parsed once, when the definition is loaded.
 //!
-//! A text without an expression is a constant, and so is everything made of constants. Keys of maps are
-//! evaluated, as the reference does. Which language a text speaks, and what it means, is `squall_expr`'s matter.
+//! Which language a text speaks and what it means is the matter of `squall_expr`; here its failures get the words of the
+//! reference, and the inspection learns what cannot be parsed.
 
-use super::leaf::Template;
 use super::names::Names;
-use squall_expr::{Engine, Limits, Scope};
-use squall_model::{Map, Str, Value};
-use std::sync::{Arc, LazyLock};
+use squall_expr::text::Template;
+use squall_expr::{Engine, Limits, Scope, jinja, yaql};
+use squall_model::Value;
+use std::sync::LazyLock;
 
 static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
 
-/// How deep values nest; deeper ones are taken as they are.
-const MAX_DEPTH: u32 = 200;
-
 /// A value that may hold expressions at any depth.
-#[derive(Debug, Clone)]
-pub enum Expr {
-    /// Nothing to evaluate.
-    Constant(Value),
-    /// A text with expressions.
-    Text(Arc<Template>),
-    /// A text that cannot be read; it fails when it is evaluated.
-    Broken(Failure),
-    /// A list of which some member is no constant.
-    List(Vec<Expr>),
-    /// A map of which some key or member is no constant.
-    Map(Vec<(Expr, Expr)>),
-}
+#[derive(Debug)]
+pub struct Expr(Template);
 
 /// An expression that failed, in the reference's words: class, colon, sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,73 +32,22 @@ fn has_expressions(text: &str) -> bool {
 }
 
 impl Expr {
-    /// Reads a value.
+    /// Reads a value. What cannot be read fails when it is evaluated.
     pub fn of(value: &Value) -> Expr {
-        Expr::within(value, 0)
-    }
-
-    fn within(value: &Value, depth: u32) -> Expr {
-        match value {
-            _ if depth > MAX_DEPTH => Expr::Constant(value.clone()),
-            Value::Str(text) => Expr::text(text),
-            Value::List(items) => {
-                let items: Vec<Expr> = items.iter().map(|item| Expr::within(item, depth + 1)).collect();
-                match items.iter().all(Expr::is_constant) {
-                    true => Expr::Constant(value.clone()),
-                    false => Expr::List(items),
-                }
-            }
-            Value::Map(map) => {
-                let pair = |(k, v): (&Str, &Value)| (Expr::text(k), Expr::within(v, depth + 1));
-                let pairs: Vec<(Expr, Expr)> = map.iter().map(pair).collect();
-                match pairs.iter().all(|(k, v)| k.is_constant() && v.is_constant()) {
-                    true => Expr::Constant(value.clone()),
-                    false => Expr::Map(pairs),
-                }
-            }
-            _ => Expr::Constant(value.clone()),
-        }
-    }
-
-    fn text(text: &Str) -> Expr {
-        if !has_expressions(text) {
-            return Expr::Constant(Value::Str(text.clone()));
-        }
-        match Template::compile(text, Engine::Orquesta) {
-            Ok(template) => Expr::Text(Arc::new(template)),
-            Err(error) => Expr::Broken(Failure::of(error)),
-        }
-    }
-
-    fn is_constant(&self) -> bool {
-        matches!(self, Expr::Constant(_))
+        Expr(Template::of(value, Engine::Orquesta))
     }
 
     /// Evaluates it.
     pub fn eval(&self, names: &Names<'_>) -> Result<Value, Failure> {
-        match self {
-            Expr::Constant(value) => Ok(value.clone()),
-            Expr::Broken(failure) => Err(failure.clone()),
-            Expr::Text(template) => {
-                let scope = Scope { engine: Engine::Orquesta, data: &Value::Null, host: names, limits: &LIMITS };
-                template.eval(&scope).map_err(Failure::of)
-            }
-            Expr::List(items) => {
-                let items: Result<Vec<Value>, Failure> = items.iter().map(|item| item.eval(names)).collect();
-                Ok(Value::from(items?))
-            }
-            Expr::Map(pairs) => {
-                let mut map = Map::with_capacity(pairs.len());
-                for (key, value) in pairs {
-                    let key = match key.eval(names)? {
-                        Value::Str(key) => key,
-                        other => squall_expr::python::str(&other).into(),
-                    };
-                    map.insert(key, value.eval(names)?);
-                }
-                Ok(Value::from(map))
-            }
+        if let Some(value) = self.0.literal() {
+            return Ok(value.clone());
         }
+        let scope = Scope { engine: Engine::Orquesta, data: &Value::Null, host: names, limits: &LIMITS };
+        let value = match names.definition.habits.evaluate_data {
+            true => self.0.eval_again(&scope),
+            false => self.0.eval(&scope),
+        };
+        value.map_err(Failure::of)
     }
 }
 
@@ -165,13 +100,16 @@ fn text_problems(text: &str, found: &mut Vec<Problem>) {
     };
     for expression in yaql {
         let inner = expression.trim_matches(['<', '%', '>']).trim();
-        if let Err(error) = super::leaf::parse(inner) {
+        if let Err(error) = yaql::parse(inner) {
             note("yaql", expression, error);
         }
     }
     // A text with blocks is one template; the expressions in it are part of that.
     for expression in if has_blocks { vec![text] } else { jinja } {
-        if let Err(error) = super::leaf::check(expression) {
+        // Unknown filters show only when they are used.
+        if let Err(error) = jinja::Template::compile(expression, Engine::Orquesta)
+            && error.class != "TemplateAssertionError"
+        {
             note("jinja", expression, error);
         }
     }

@@ -13,7 +13,6 @@ mod expression;
 mod graph;
 mod inline;
 mod inspect;
-mod leaf;
 mod names;
 mod offer;
 mod schema;
@@ -44,9 +43,9 @@ use squall_model::{Str, Value};
 /// Where we may differ from the original on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Habits {
-    /// Texts that callers give as inputs are evaluated as expressions. The original does so always; a server must not,
-    /// because a text typed in chat would become code.
-    pub evaluate_given: bool,
+    /// Texts that callers give as inputs, and texts that come out of expressions, are evaluated as expressions. The
+    /// original does so always; a server must not, because what somebody typed or an action printed would become code.
+    pub evaluate_data: bool,
     /// Copies two ways in which the original waits for ever: an item that was pending and then succeeds is not
     /// heard, and a rerun with nothing to run stays `resuming`.
     pub hang: bool,
@@ -54,9 +53,9 @@ pub struct Habits {
 
 impl Habits {
     /// What a server does.
-    pub const SERVER: Habits = Habits { evaluate_given: false, hang: false };
+    pub const SERVER: Habits = Habits { evaluate_data: false, hang: false };
     /// What was recorded from the original.
-    pub const RECORDED: Habits = Habits { evaluate_given: true, hang: true };
+    pub const RECORDED: Habits = Habits { evaluate_data: true, hang: true };
 }
 
 /// An Orquesta workflow, checked, with its expressions parsed.

@@ -202,10 +202,6 @@ impl squall_expr::Host for Names<'_> {
     }
 
     fn name(&self, name: &str) -> Option<Value> {
-        // The reference's evaluation context shows through under this name, and a recorded case looks.
-        if name == "__vars" {
-            return Some(Value::from(self.variables.all()));
-        }
         self.host.name(name)
     }
 
