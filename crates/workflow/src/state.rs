@@ -175,6 +175,23 @@ impl State {
         &self.run.result
     }
 
+    /// The result so far, in the form that StackStorm shows while a workflow runs: the tasks of chains and Mistral
+    /// workflows, nothing for Orquesta, which shows none before the end.
+    pub fn progress(&self, definition: &Definition) -> Value {
+        if self.is_final() {
+            return self.run.result.clone();
+        }
+        match (definition, &self.own) {
+            (Definition::Chain(_), Own::Chain(own)) => {
+                let begin = self.run.begin();
+                let hidden = begin.is_some_and(|b| b.runner.get("display_published") == Some(&Value::Bool(false)));
+                Value::from(chain::result(own, !hidden))
+            }
+            (Definition::Mistral(definition), Own::Mistral(own)) => mistral::result(definition, own),
+            (Definition::Chain(_) | Definition::Mistral(_) | Definition::Orquesta(_), _) => Value::Null,
+        }
+    }
+
     /// Offers whose children have not ended.
     pub fn open_offers(&self) -> impl Iterator<Item = &OpenOffer> {
         self.run.offers.values()

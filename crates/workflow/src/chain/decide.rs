@@ -255,7 +255,7 @@ impl<'a> Conductor<'_, 'a> {
 }
 
 /// The result of a chain: its tasks, and what was published unless that is hidden.
-pub(super) fn result(state: &State, display_published: bool) -> Map {
+pub(crate) fn result(state: &State, display_published: bool) -> Map {
     let mut result = Map::new();
     result.insert("tasks".into(), Value::from(state.entries().iter().map(listed).collect::<Vec<_>>()));
     if display_published {

@@ -12,6 +12,7 @@ mod load;
 mod render;
 mod state;
 
+pub(crate) use decide::result;
 pub use load::Definition;
 pub use state::{Entry, Fact, State};
 

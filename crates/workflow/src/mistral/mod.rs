@@ -28,7 +28,7 @@ mod work;
 
 pub use definition::Definition;
 pub use fact::{Began, ExecutionId, Fact, Held, Parent, Policies, Retries, TaskId, TaskState, Via, Wait};
-pub(crate) use report::describe;
+pub(crate) use report::{describe, result};
 pub use state::State;
 
 use crate::step::{self, Step};

@@ -40,12 +40,17 @@ pub(crate) fn failure(definition: &Definition, run: &Run, state: &State, executi
 
 /// Status and result of the StackStorm execution: the output with `extra` and `tasks` beside it.
 pub(crate) fn outcome(definition: &Definition, state: &State) -> (Status, Value) {
-    let Some(top) = state.top() else { return (Status::Failed, Value::map()) };
-    let status = match top.state {
-        TaskState::Success => Status::Succeeded,
-        TaskState::Cancelled => Status::Canceled,
+    let status = match state.top().map(|top| top.state) {
+        Some(TaskState::Success) => Status::Succeeded,
+        Some(TaskState::Cancelled) => Status::Canceled,
         _ => Status::Failed,
     };
+    (status, result(definition, state))
+}
+
+/// The result as far as it is known: before the end only `extra` and `tasks`.
+pub(crate) fn result(definition: &Definition, state: &State) -> Value {
+    let Some(top) = state.top() else { return Value::map() };
     let mut result = top.output.as_map().cloned().unwrap_or_default();
     let info = Value::from(top.info.clone());
     let extra = [("state", Value::from(top.state.as_str())), ("state_info", info)];
@@ -53,7 +58,7 @@ pub(crate) fn outcome(definition: &Definition, state: &State) -> (Status, Value)
     let name = &definition.workflows[top.workflow].name;
     let tasks = top.tasks.iter().map(|task| task_entry(state.task(*task), &top.uuid, name));
     result.insert("tasks".into(), Value::from(tasks.collect::<Vec<_>>()));
-    (status, Value::from(result))
+    Value::from(result)
 }
 
 static ENTRY_KEYS: LazyLock<Map> = LazyLock::new(|| {

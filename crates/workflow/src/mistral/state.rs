@@ -227,7 +227,39 @@ impl State {
         }
     }
 
+    /// Whether everything that a fact is about exists. A log that was written for another definition must not panic.
+    fn knows(&self, definition: &Definition, fact: &Fact) -> bool {
+        let task = |task: &TaskId| (*task as usize) < self.tasks.len();
+        let execution = |execution: &ExecutionId| (*execution as usize) < self.executions.len();
+        match fact {
+            Fact::Began(began) => {
+                !definition.workflows.is_empty() && began.parent.is_none_or(|parent| task(&parent.task))
+            }
+            Fact::Made { execution: above, by, .. } => execution(above) && by.iter().all(task),
+            Fact::Arrived { join, by } => task(join) && task(by),
+            Fact::Prepared { task: id, .. }
+            | Fact::Waits { task: id, .. }
+            | Fact::Watched { task: id, .. }
+            | Fact::Became { task: id, .. }
+            | Fact::Listed { task: id, .. }
+            | Fact::Settled { task: id, .. }
+            | Fact::Published { task: id, .. }
+            | Fact::Forgot { task: id }
+            | Fact::Retried { task: id }
+            | Fact::Followed { task: id, .. }
+            | Fact::Restarted { task: id, .. } => task(id),
+            Fact::Held { execution: id, .. }
+            | Fact::Released { execution: id }
+            | Fact::ExecutionBecame { execution: id, .. }
+            | Fact::ExecutionEnded { execution: id, .. } => execution(id),
+            Fact::Reshaped { .. } => true,
+        }
+    }
+
     fn own(&mut self, definition: &Definition, run: &Run, fact: &Fact) {
+        if !self.knows(definition, fact) {
+            return;
+        }
         match fact {
             Fact::Began(began) => self.began(definition, run, began),
             Fact::Made { execution, name, by, waiting, at } => {
