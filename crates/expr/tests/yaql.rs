@@ -129,6 +129,21 @@ fn deep_data() {
 }
 
 #[test]
+fn sets_of_numbers_have_an_order() {
+    check("set(3, 1, 2).toList()", "[1,2,3]");
+    check("[33, 1, 9, 17, 25].toSet().toList()", "[33,1,9,17,25]");
+    check("set(b, a).toList()", r#"["b","a"]"#);
+    check("{3 => a, 1 => b}.keys().toList()", "[3,1]");
+}
+
+#[test]
+fn later_fields_of_an_order_are_asked_only_on_a_tie() {
+    check("[3, 1, 2].orderBy($).thenBy($.nothing)", "[1,2,3]");
+    check("[3, 1, 1].orderBy($).thenBy($.nothing)", "NoFunctionRegisteredException");
+    check("[[1, a], [2, b], [1, c]].orderBy($[0]).thenByDescending($[1]).select($[1])", r#"["c","a","b"]"#);
+}
+
+#[test]
 fn generators_pass_once() {
     check("let(range(4)) -> $.sum() + $.len()", "6");
     check("let(x => range(3).memorize()) -> [$x.len(), $x.len()]", "[3,3]");

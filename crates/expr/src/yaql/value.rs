@@ -629,13 +629,36 @@ impl<'a> Eval<'a> {
         Ok(Val::Dict(Rc::new(Dict { items, nest })))
     }
 
-    /// A set.
+    /// A set. Texts stay in the order in which they came; whole numbers take the places that they have in a
+    /// set of Python, since there the order can be relied on.
     pub fn set(&self, items: impl IntoIterator<Item = Val<'a>>) -> Outcome<'a> {
+        let members = self.unique(items)?;
+        let hashes: Option<Vec<u64>> = members.iter().map(|key: &Key<'a>| number_hash(&key.0)).collect();
+        match hashes {
+            Some(hashes) if hashes.len() > 1 => {
+                self.budget.step(hashes.len() as u64)?;
+                let order = hash_order(&hashes);
+                self.set_of(order.into_iter().filter_map(|at| members.get_index(at).cloned()).collect())
+            }
+            _ => self.set_of(members),
+        }
+    }
+
+    /// A set that keeps the order in which its members come.
+    pub fn ordered_set(&self, items: impl IntoIterator<Item = Val<'a>>) -> Outcome<'a> {
+        self.set_of(self.unique(items)?)
+    }
+
+    fn unique(&self, items: impl IntoIterator<Item = Val<'a>>) -> Result<IndexSet<Key<'a>>, Error> {
         let mut members = IndexSet::new();
         for item in items {
             self.budget.bytes(48)?;
             members.insert(self.key(item)?);
         }
+        Ok(members)
+    }
+
+    fn set_of(&self, members: IndexSet<Key<'a>>) -> Outcome<'a> {
         let nest = self.nest_of(members.iter().map(|k: &Key<'a>| &k.0))?;
         Ok(Val::Set(Rc::new(Set { items: members, nest })))
     }
@@ -761,6 +784,52 @@ impl<'a> Eval<'a> {
         }
         Ok(deepest)
     }
+}
+
+/// Python's hash of a whole number of moderate size.
+fn number_hash(val: &Val<'_>) -> Option<u64> {
+    match val {
+        Val::Plain(Value::Bool(b)) => Some(u64::from(*b)),
+        Val::Plain(Value::Int(-1)) => Some(-2_i64 as u64),
+        // Beyond, the hash is a remainder; sets of such numbers have no order worth keeping.
+        Val::Plain(Value::Int(n)) if n.unsigned_abs() < 1 << 60 => Some(*n as u64),
+        _ => None,
+    }
+}
+
+/// The order in which Python walks a set of members with these hashes, added one after the other: open
+/// addressing that looks at ten neighbours before it jumps, in a table that grows fourfold at three fifths.
+fn hash_order(hashes: &[u64]) -> Vec<usize> {
+    const NEIGHBOURS: u64 = 9;
+    fn place(table: &mut [Option<usize>], hash: u64, member: usize) {
+        let mask = table.len() as u64 - 1;
+        let (mut at, mut perturb) = (hash & mask, hash);
+        loop {
+            let last = if at + NEIGHBOURS <= mask { at + NEIGHBOURS } else { at };
+            for slot in at..=last {
+                if let Some(free @ None) = table.get_mut(slot as usize) {
+                    *free = Some(member);
+                    return;
+                }
+            }
+            perturb >>= 5;
+            at = (at.wrapping_mul(5).wrapping_add(1).wrapping_add(perturb)) & mask;
+        }
+    }
+    let mut table: Vec<Option<usize>> = vec![None; 8];
+    for (member, hash) in hashes.iter().enumerate() {
+        place(&mut table, *hash, member);
+        let used = member + 1;
+        if used * 5 >= (table.len() - 1) * 3 {
+            let wanted = used * if used > 50_000 { 2 } else { 4 };
+            let mut larger = vec![None; (wanted + 1).next_power_of_two().max(8)];
+            for member in table.into_iter().flatten() {
+                place(&mut larger, hashes.get(member).copied().unwrap_or(0), member);
+            }
+            table = larger;
+        }
+    }
+    table.into_iter().flatten().collect()
 }
 
 /// Roughly how many scalars a plain value holds, up to a few thousand.

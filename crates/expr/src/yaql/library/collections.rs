@@ -152,7 +152,7 @@ fn with_pairs<'a>(ev: &'a Eval<'a>, dict: &Val<'a>, more: Vec<(Val<'a>, Val<'a>)
 }
 
 fn keys<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
-    ev.set(args.val(0).pairs().into_iter().map(|(key, _)| key))
+    ev.ordered_set(args.val(0).pairs().into_iter().map(|(key, _)| key))
 }
 
 fn values<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {

@@ -405,8 +405,8 @@ fn then_by_descending<'a>(ev: &'a Eval<'a>, args: Args<'a>) -> Outcome<'a> {
     then(ev, args, false)
 }
 
-/// The items of an ordering in order. Each selector is asked once for each item, and not at all when there is
-/// nothing to compare.
+/// The items of an ordering in order. A selector is asked at most once for each item, and only when what
+/// stands before it does not decide.
 pub(in crate::yaql) fn sorted<'a>(ev: &'a Eval<'a>, ordering: &Ordering<'a>) -> Result<Rc<Vec<Val<'a>>>, Error> {
     if let Some(done) = &*ordering.sorted.borrow() {
         return Ok(done.clone());
@@ -419,18 +419,32 @@ pub(in crate::yaql) fn sorted<'a>(ev: &'a Eval<'a>, ordering: &Ordering<'a>) -> 
     Ok(done)
 }
 
-type Keyed<'a> = (Vec<Val<'a>>, Val<'a>);
+/// An item with what the selectors said of it so far.
+struct Keyed<'a> {
+    keys: RefCell<Vec<Val<'a>>>,
+    item: Val<'a>,
+}
+
+impl<'a> Keyed<'a> {
+    fn key(&self, ev: &'a Eval<'a>, fields: &[(Lambda<'a>, bool)], at: usize) -> Outcome<'a> {
+        if let Some(known) = self.keys.borrow().get(at) {
+            return Ok(known.clone());
+        }
+        let Some((selector, _)) = fields.get(at) else { return Ok(Val::NULL) };
+        let key = selector.call(ev, self.item.clone())?;
+        ev.budget.bytes(24)?;
+        self.keys.borrow_mut().push(key.clone());
+        Ok(key)
+    }
+}
 
 fn sort<'a>(ev: &'a Eval<'a>, items: Vec<Val<'a>>, fields: &[(Lambda<'a>, bool)]) -> Result<Vec<Val<'a>>, Error> {
-    let mut keyed: Vec<Keyed<'a>> = Vec::with_capacity(items.len());
-    for item in items {
-        ev.budget.bytes(64)?;
-        let keys = fields.iter().map(|(selector, _)| selector.call(ev, item.clone()));
-        keyed.push((keys.collect::<Result<_, _>>()?, item));
-    }
+    ev.budget.bytes(64 * items.len() as u64)?;
+    let keyed = items.into_iter().map(|item| Keyed { keys: RefCell::default(), item }).collect();
     let before = |a: &Keyed<'a>, b: &Keyed<'a>| -> Result<bool, Error> {
         ev.budget.step(1)?;
-        for ((x, y), (_, ascending)) in a.0.iter().zip(&b.0).zip(fields) {
+        for (at, (_, ascending)) in fields.iter().enumerate() {
+            let (x, y) = (&a.key(ev, fields, at)?, &b.key(ev, fields, at)?);
             match operators::plain_order(x, y) {
                 Some(order) if order.is_ne() => return Ok(order.is_lt() == *ascending),
                 Some(_) => continue,
@@ -445,7 +459,7 @@ fn sort<'a>(ev: &'a Eval<'a>, items: Vec<Val<'a>>, fields: &[(Lambda<'a>, bool)]
         }
         Ok(false)
     };
-    Ok(merge_sort(keyed, &before)?.into_iter().map(|(_, item)| item).collect())
+    Ok(merge_sort(keyed, &before)?.into_iter().map(|keyed| keyed.item).collect())
 }
 
 /// Stable, and content with any `before`, also one that contradicts itself or fails.
