@@ -263,7 +263,9 @@ impl<'a> Interpreter<'a> {
         Ok(())
     }
 
+    /// A macro or loop calls itself: that takes more of the stack than other nesting.
     fn recurse(&mut self) -> Result<(), Error> {
+        self.deeper()?;
         self.recursion += 1;
         if self.recursion > self.scope.limits.recursion {
             return Err(Error::limit("macros or loops call themselves too often"));
@@ -451,7 +453,7 @@ impl<'a> Interpreter<'a> {
                     (true, _) => self.eval(then),
                     (false, Some(otherwise)) => self.eval(otherwise),
                     // Printed by itself it is an empty text, even where undefined names are errors.
-                    (false, None) => Ok(V::from("")),
+                    (false, None) => Ok(V::nothing()),
                 }
             }
             Expr::Filter(value, call) => {
@@ -505,7 +507,11 @@ impl<'a> Interpreter<'a> {
 
     /// Refuses an undefined value where the engine is strict.
     fn lenient(&self, value: &V) -> Result<(), Error> {
-        if self.lax() { Ok(()) } else { self.check(value) }
+        match value {
+            V::Undefined(undefined) if undefined.silent => Ok(()),
+            _ if self.lax() => Ok(()),
+            value => self.check(value),
+        }
     }
 
     pub(super) fn compared(&self, comparison: super::ast::Comparison, left: &V, right: &V) -> Result<bool, Error> {
@@ -820,6 +826,8 @@ impl<'a> Interpreter<'a> {
                 let mut text = String::new();
                 self.run_loop(&again, items, state.depth0 + 1, &mut text)?;
                 self.recursion -= 1;
+                self.depth -= 1;
+                self.depth -= 1;
                 Ok(V::from(text))
             }
             other => Err(Error::new("TypeError", format!("'{}' object is not callable", other.type_name()))),
@@ -914,6 +922,7 @@ impl<'a> Interpreter<'a> {
         self.run(&body.body, &mut out)?;
         self.leave();
         self.recursion -= 1;
+        self.depth -= 1;
         Ok(V::from(out))
     }
 

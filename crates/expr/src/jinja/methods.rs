@@ -78,7 +78,7 @@ const DICT: &[&str] = &[
     "fromkeys",
 ];
 const INT: &[&str] = &["bit_length", "conjugate"];
-const FLOAT: &[&str] = &["is_integer", "conjugate", "hex"];
+const FLOAT: &[&str] = &["is_integer", "conjugate"];
 const SET: &[&str] = &["union", "intersection", "difference", "issubset", "issuperset", "copy"];
 const DATE: &[&str] = &["isoformat", "strftime", "timestamp", "date"];
 
@@ -173,6 +173,7 @@ pub(super) fn field(object: &V, name: &str) -> Option<V> {
             (Special::Timespan(us), "seconds") => Some(V::Int(us.rem_euclid(86_400_000_000) / 1_000_000)),
             _ => None,
         },
+        V::Float(x) if name == "real" => Some(V::Float(*x)),
         V::Int(n) => match name {
             "real" | "numerator" => Some(V::Int(*n)),
             "imag" => Some(V::Int(0)),

@@ -63,6 +63,8 @@ pub(super) enum View {
 /// Something that is not there, and what to say about it.
 pub(super) struct Undefined {
     pub(super) message: String,
+    /// Whether it is an empty text even where undefined names are errors: an inline `if` without `else`.
+    pub(super) silent: bool,
 }
 
 pub(super) enum Function {
@@ -367,8 +369,14 @@ impl V {
         V::from(Value::big(n))
     }
 
+    /// What an inline `if` without `else` gives.
+    pub(super) fn nothing() -> V {
+        let message = "the inline if-expression evaluated to false and no else section was defined.".to_owned();
+        V::Undefined(Rc::new(Undefined { message, silent: true }))
+    }
+
     pub(super) fn undefined(message: impl Into<String>) -> V {
-        V::Undefined(Rc::new(Undefined { message: message.into() }))
+        V::Undefined(Rc::new(Undefined { message: message.into(), silent: false }))
     }
 
     fn depth(&self) -> u16 {
