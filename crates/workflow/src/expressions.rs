@@ -21,16 +21,19 @@ pub(crate) enum Expr {
     List(Vec<Expr>),
     /// A map of which some member is no constant.
     Map(Vec<(Str, Expr)>),
-    /// A text that cannot be read. Mistral looks only one level deep when it reads a definition, so the failure of
-    /// one further in shows when it is evaluated.
-    Broken(Error),
 }
 
 impl Expr {
-    /// Reads `value` for `engine`; texts that cannot be read become [`Expr::Broken`].
+    /// Reads `value` for `engine`. A text that cannot be read fails when it is evaluated: Mistral looks only one level
+    /// deep when it reads a definition.
     pub fn of(value: &Value, engine: Engine) -> Expr {
         match value {
-            Value::Str(text) => Expr::text(text, engine).unwrap_or_else(Expr::Broken),
+            Value::Str(text) if !is_dynamic(text) => Expr::Constant(value.clone()),
+            Value::Str(_) => {
+                let template = Template::of(value, engine);
+                let literal = template.literal().cloned();
+                literal.map_or_else(|| Expr::Text(Arc::new(template)), Expr::Constant)
+            }
             Value::List(items) => {
                 let items: Vec<Expr> = items.iter().map(|item| Expr::of(item, engine)).collect();
                 if items.iter().all(Expr::is_constant) { Expr::Constant(value.clone()) } else { Expr::List(items) }
@@ -44,16 +47,12 @@ impl Expr {
         }
     }
 
-    /// Reads one text, telling at once when it cannot be read.
-    pub fn text(text: &Str, engine: Engine) -> Result<Expr, Error> {
-        if !text.contains("<%") && !text.contains("{{") && !text.contains("{%") {
-            return Ok(Expr::Constant(Value::Str(text.clone())));
+    /// What cannot be read in a text, found without evaluating it.
+    pub fn problem(&self) -> Option<&Error> {
+        match self {
+            Expr::Text(template) => template.problems().into_iter().next(),
+            Expr::Constant(_) | Expr::List(_) | Expr::Map(_) => None,
         }
-        let template = Template::compile(text, engine)?;
-        if let Some(value) = template.literal() {
-            return Ok(Expr::Constant(value.clone()));
-        }
-        Ok(Expr::Text(Arc::new(template)))
     }
 
     /// Whether it needs no evaluation.
@@ -65,7 +64,7 @@ impl Expr {
     pub fn constant(&self) -> Option<&Value> {
         match self {
             Expr::Constant(value) => Some(value),
-            Expr::Text(_) | Expr::List(_) | Expr::Map(_) | Expr::Broken(_) => None,
+            Expr::Text(_) | Expr::List(_) | Expr::Map(_) => None,
         }
     }
 
@@ -74,7 +73,7 @@ impl Expr {
         match self {
             Expr::Map(pairs) => Some(pairs.iter().map(|(key, _)| key.clone()).collect()),
             Expr::Constant(value) => value.as_map().map(|map| map.keys().cloned().collect()),
-            Expr::Text(_) | Expr::List(_) | Expr::Broken(_) => None,
+            Expr::Text(_) | Expr::List(_) => None,
         }
     }
 
@@ -98,9 +97,13 @@ impl Expr {
                 }
                 Ok(Value::from(map))
             }
-            Expr::Broken(error) => Err(error.clone()),
         }
     }
+}
+
+/// Whether a text may hold an expression.
+fn is_dynamic(text: &str) -> bool {
+    text.contains("<%") || text.contains("{{") || text.contains("{%")
 }
 
 /// Evaluates each of `pairs`; they do not see one another.

@@ -169,8 +169,10 @@ impl<'a> Conductor<'_, 'a> {
         let Some(top) = self.state().top() else { return };
         let status = self.step.run().status();
         let busy = !self.step.run().offers().is_empty();
+        // Children that are paused or wait for an answer do not keep a workflow from being paused.
+        let is_active = |status: Status| !matches!(status, Status::Paused | Status::Pending);
         let wanted = match top.state {
-            TaskState::Paused if busy => Status::Pausing,
+            TaskState::Paused if self.step.run().offers().values().any(|o| is_active(o.status)) => Status::Pausing,
             TaskState::Paused => Status::Paused,
             state if !state.is_completed() => Status::Running,
             TaskState::Cancelled if busy => Status::Canceling,

@@ -469,10 +469,12 @@ impl<'t> Reader<'t> {
             let message = "The line already contains an expression of type 'jinja'. Mixing expression types in a single line is not allowed.";
             self.fault(EXPRESSION, node.span, message, "YAQL and Jinja in one text");
         }
-        Expr::text(text, Engine::Mistral).unwrap_or_else(|error| {
+        let expr = Expr::of(&Value::Str(text.clone()), Engine::Mistral);
+        // Mistral notices an unknown filter only when it gets there.
+        if let Some(error) = expr.problem().filter(|error| error.class != "TemplateAssertionError") {
             self.fault(EXPRESSION, node.span, error.message.clone(), "in this expression");
-            Expr::Broken(error)
-        })
+        }
+        expr
     }
 
     /// A value with expressions at any depth; faults show when it is evaluated.

@@ -2,7 +2,7 @@
 
 use super::definition::{Clause, Join, Publish, Retry, Target, Task, TaskIndex, To, Work};
 use super::inline;
-use super::load::{EXPRESSION, FORM, NAME, Reader, key_text, work_of};
+use super::load::{FORM, NAME, Reader, key_text, work_of};
 use crate::expressions::Expr;
 use indexmap::IndexSet;
 use squall_expr::Engine;
@@ -369,12 +369,9 @@ fn read_target(reader: &mut Reader<'_>, node: &Node, names: &Names, owner: Optio
         _ => reader.expr(when),
     });
     let mut message = |message: Option<Value>| {
-        message.map(|message| {
-            let expr = Expr::of(&message, Engine::Mistral);
-            if let Expr::Broken(error) = &expr {
-                reader.fault(EXPRESSION, node.span, error.message.clone(), "in this message");
-            }
-            expr
+        message.map(|message| match &message {
+            Value::Str(text) => reader.text(node, text),
+            _ => Expr::of(&message, Engine::Mistral),
         })
     };
     let to = match inline::target(&text) {
