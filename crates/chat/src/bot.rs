@@ -82,6 +82,7 @@ impl Bot {
             chat: chat_context(heard),
             key: Some(format!("{}/{}/{}", heard.network, heard.channel, heard.message_id)),
             kind: true,
+            notify: squall_model::Value::Null,
         }
     }
 

@@ -68,13 +68,30 @@ pub(crate) fn read_values(
             return None;
         }
     };
-    let root = parse(&text, &shown, noted)?;
+    check_text(&text, &shown, pack, schema, noted)
+}
+
+/// What is wrong with a configuration that is about to be written as `shown`.
+pub fn check_config(text: &str, shown: &str, pack: &PackName, schema: Option<&Value>) -> Vec<Diagnostic> {
+    let mut noted = Vec::new();
+    check_text(text, shown, pack, schema, &mut noted);
+    noted
+}
+
+fn check_text(
+    text: &str,
+    shown: &str,
+    pack: &PackName,
+    schema: Option<&Value>,
+    noted: &mut Vec<Diagnostic>,
+) -> Option<Value> {
+    let root = parse(text, shown, noted)?;
     if root.is_null() {
         return Some(Value::map());
     }
     if root.as_map().is_none() {
         let diagnostic = Diagnostic::error(codes::NOT_A_MAP, "a configuration is a map of keys and values").at(
-            &text,
+            text,
             root.span,
             format!("this is {}", root.kind_name()),
         );
@@ -82,7 +99,7 @@ pub(crate) fn read_values(
         return None;
     }
     let before = noted.len();
-    let mut check = Check { text: &text, shown: &shown, pack, noted };
+    let mut check = Check { text, shown, pack, noted };
     check.map(&root, schema.unwrap_or(&Value::Null), "");
     let sound = noted.len() == before;
     sound.then(|| root.to_value())

@@ -35,6 +35,7 @@ pub use action::{Action, Tag};
 pub use alias::Alias;
 pub use builtin::{BUILTIN, unpack_builtin};
 pub use codes::CODES;
+pub use config::check_config;
 pub use definition::Definition;
 pub use install::{IndexEntry, Install, InstallError, Installed, InstalledPack, Limits, Origin, install, uninstall};
 pub use load::{Loaded, Sources, check_pack, load};

@@ -221,8 +221,8 @@ const ALL: &[Spec] = &[
 env: {type: object, description: 'Additional environment variables.'}
 timeout: {type: integer, default: 600, description: 'Seconds after which the action is stopped.'}
 log_level: {type: string, default: DEBUG, enum: [AUDIT, CRITICAL, ERROR, WARNING, INFO, DEBUG], description: 'Least level of messages that are written.'}
-debug: {type: boolean, default: false, description: 'Keep what was made for the run.'}
-content_version: {type: string, description: 'Git revision of the pack to run.'}
+debug: {type: boolean, required: false, default: false, description: 'Keep what was made for the run.'}
+content_version: {type: string, required: false, description: 'Git revision of the pack to run.'}
 "],
         ..PLAIN
     },
@@ -268,9 +268,9 @@ schema:
     type: object
     properties:
       continue: {type: boolean, description: 'Would you like to continue the workflow?', required: true}
-route: {type: string, default: '', description: 'Free text that rules can look at.'}
-roles: {type: array, default: [], description: 'Roles that may answer; all if empty.'}
-users: {type: array, default: [], description: 'Users who may answer; all if empty.'}
+route: {type: string, default: '', required: false, description: 'Free text that rules can look at.'}
+roles: {type: array, default: [], required: false, description: 'Roles that may answer; all if empty.'}
+users: {type: array, default: [], required: false, description: 'Users who may answer; all if empty.'}
 ttl: {type: integer, default: 1440, required: true, description: 'Minutes after which nobody may answer any more.'}
 "],
         ..PLAIN
@@ -293,7 +293,7 @@ ttl: {type: integer, default: 1440, required: true, description: 'Minutes after 
         output_key: Some("output"),
         kind: Kind::Workflow,
         parameters: &["
-notify: {type: array, default: [], uniqueItems: true, items: {type: string, pattern: '^\\w+$'}, description: 'Tasks that notify.'}
+notify: {type: array, default: [], uniqueItems: true, items: {type: string, minLength: 1, pattern: '^\\w+$'}, description: 'Tasks that notify.'}
 "],
         ..PLAIN
     },

@@ -33,6 +33,8 @@ pub struct Command {
     pub key: Option<String>,
     /// Forgive blanks, case and `=` as squall's own bots do.
     pub kind: bool,
+    /// Notification settings in StackStorm's form (old bots), or null.
+    pub notify: Value,
 }
 
 /// What a command became.
@@ -112,7 +114,7 @@ impl Engine {
             who: command.who.clone(),
             source: Source::Chat,
             context,
-            notify: Value::Null,
+            notify: command.notify.clone(),
             reply_to: command.reply_to.clone().map(|r| ReplyTo { alias: Some(alias.reference.clone()), ..r }),
             delay_ms: 0,
             key: None,

@@ -4,6 +4,7 @@
 //! the file has changed. It does not decide what is wrong: `content`, `workflow` and the command line do.
 
 use crate::{Error, Span, Warning};
+use squall_model::Value;
 use std::fmt::{self, Write as _};
 
 /// How bad it is.
@@ -127,6 +128,23 @@ impl Diagnostic {
     /// The label of the place that counts, or nothing.
     pub fn label(&self) -> &str {
         self.marks.first().map_or("", |mark| mark.label.as_str())
+    }
+
+    /// All of it for programs: `severity`, `code`, `message`, `file`, `line`, `column`, `label`, `help`, and `text` as people read it.
+    pub fn to_value(&self) -> Value {
+        let severity = if self.is_error() { "error" } else { "warning" };
+        let place = |number: u32| (number > 0).then_some(number);
+        Value::from_pairs([
+            ("severity", Value::from(severity)),
+            ("code", self.code.into()),
+            ("message", self.message.as_str().into()),
+            ("file", self.file.as_deref().into()),
+            ("line", place(self.line()).into()),
+            ("column", place(self.column()).into()),
+            ("label", self.label().into()),
+            ("help", self.help.as_deref().into()),
+            ("text", self.render(false).into()),
+        ])
     }
 
     /// Whether it is an error.

@@ -246,6 +246,7 @@ async fn say(number: usize, user: &str, text: String, engine: &Engine) -> Result
         chat: Value::Null,
         key: Some(format!("terminal/ops/{number}")),
         kind: true,
+        notify: Value::Null,
     };
     let all = engine.command(&command).await.map_err(|e| e.to_string())?;
     Ok(all[0].execution.id)

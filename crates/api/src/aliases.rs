@@ -1,0 +1,189 @@
+//! `/v1/actionalias` and `/v1/aliasexecution`: what people can type, and bots that type it for them.
+
+use crate::State;
+use crate::answer;
+use crate::attributes::Rules;
+use crate::clothes::object;
+use crate::credentials::Caller;
+use crate::executions;
+use crate::fault::Fault;
+use crate::listing::{self, Shape, Shown, missing, named};
+use crate::payload::{Is, Payload};
+use crate::query::Query;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use squall_content::Alias;
+use squall_engine::people::{Wish, authorize};
+use squall_engine::{Command, Commanded, Refusal};
+use squall_expr::alias::{HelpQuery, representations};
+use squall_model::{Map, Value};
+use std::sync::Arc;
+
+const SHAPE: Shape = Shape {
+    limit: Some(100),
+    offset: true,
+    sort: true,
+    rules: Rules {
+        known: &[
+            "id",
+            "uid",
+            "ref",
+            "pack",
+            "name",
+            "description",
+            "enabled",
+            "action_ref",
+            "formats",
+            "ack",
+            "result",
+            "extra",
+            "immutable_parameters",
+            "metadata_file",
+        ],
+        always: &["id", "ref"],
+        excludable: &[],
+        along: &[],
+    },
+};
+
+fn all(api: &State, caller: &Caller) -> Result<Vec<Arc<Alias>>, Fault> {
+    authorize(&caller.who, Wish::View)?;
+    Ok(api.engine().content().registry().aliases.values().cloned().collect())
+}
+
+/// `GET /v1/actionalias`.
+pub(crate) async fn list(api: State, caller: Caller, query: Query) -> Result<Response, Fault> {
+    listing::page(all(&api, &caller)?.into_iter(), &query, &caller, &SHAPE)
+}
+
+/// `GET /v1/actionalias/{alias}`.
+pub(crate) async fn one(api: State, caller: Caller, Path(alias): Path<String>) -> Result<Response, Fault> {
+    let found = named(all(&api, &caller)?.into_iter(), &alias).ok_or_else(|| missing(&alias))?;
+    Ok(answer::ok(found.show()))
+}
+
+/// `GET /v1/actionalias/help`.
+pub(crate) async fn help(api: State, caller: Caller, query: Query) -> Result<Response, Fault> {
+    let aliases: Vec<Value> = all(&api, &caller)?.iter().map(|a| a.show()).collect();
+    let number = |name: &str, default: i64| -> Result<usize, Fault> {
+        Ok(usize::try_from(query.integer(name)?.unwrap_or(default)).unwrap_or(0))
+    };
+    let wish = HelpQuery {
+        filter: query.get("filter").unwrap_or_default().to_owned(),
+        pack: query.get("pack").unwrap_or_default().to_owned(),
+        limit: number("limit", 100)?,
+        offset: number("offset", 0)?,
+    };
+    let found = squall_expr::alias::help(&aliases, &wish).map_err(|e| Fault::bad(e.message))?;
+    let lines = found.entries.into_iter().map(|e| {
+        object([("pack", e.pack.into()), ("display", e.display.into()), ("description", e.description.into())])
+    });
+    let lines: Vec<Value> = lines.collect();
+    Ok(answer::ok(object([("available", found.available.into()), ("helpstrings", lines.into())])))
+}
+
+/// `POST /v1/actionalias/match`: the one alias that a command means.
+pub(crate) async fn matching(api: State, caller: Caller, body: Payload) -> Result<Response, Fault> {
+    authorize(&caller.who, Wish::View)?;
+    let text = body.required_text("command")?;
+    let content = api.engine().content();
+    let found = content.strict().search(text);
+    let hit = match found.hits.as_slice() {
+        [one] => one,
+        [] => return Err(Fault::bad(format!("Command '{text}' matched no patterns"))),
+        _ => return Err(Fault::bad(format!("Command '{text}' matched more than 1 pattern"))),
+    };
+    let alias =
+        content.registry().alias(hit.alias).ok_or_else(|| Fault::broken("a matched alias is not registered"))?;
+    let shown = representations(&alias.formats).unwrap_or_default();
+    let shown = shown.into_iter().find(|r| r.text == *hit.representation);
+    let display = shown.and_then(|r| r.display).unwrap_or_else(|| hit.representation.clone());
+    Ok(answer::ok(object([
+        ("actionalias", alias.show()),
+        ("display", display.into()),
+        ("representation", hit.representation.clone().into()),
+    ])))
+}
+
+/// The command in a body; only what belongs there may be there.
+fn command(body: &Payload, caller: &Caller, allowed: &[&str]) -> Result<Command, Fault> {
+    if let Some(other) = body.object()?.keys().find(|key| !allowed.contains(&&***key)) {
+        return Err(Fault::bad(format!("Additional properties are not allowed ('{other}' was unexpected)")));
+    }
+    let chat = body.optional("source_context", Is::Object)?.cloned().unwrap_or_default();
+    let text = body.required_text("command")?.to_owned();
+    let channel = body.required_text("source_channel")?.to_owned();
+    let speaker = body.text("user")?.unwrap_or(&caller.who.user).to_owned();
+    let routes = body.text("notification_route")?.or(body.text("notification_channel")?);
+    let data = object([
+        ("user", speaker.as_str().into()),
+        ("source_channel", channel.as_str().into()),
+        ("source_context", chat.clone()),
+    ]);
+    let told = object([("data", data), ("routes", vec![Value::from(routes)].into())]);
+    Ok(Command {
+        text,
+        who: caller.who.clone(),
+        speaker,
+        channel,
+        reply_to: None,
+        chat,
+        key: None,
+        kind: false,
+        notify: object([("on-complete", told)]),
+    })
+}
+
+/// What a command became, for bots.
+fn shown(api: &State, done: &Commanded) -> Value {
+    let mut map = Map::new();
+    map.insert("execution".into(), executions::shown(api, &done.execution, false));
+    map.insert("actionalias".into(), done.alias.show());
+    if let Some(message) = &done.message {
+        map.insert("message".into(), message.as_str().into());
+    }
+    if let Some(extra) = &done.extra {
+        map.insert("extra".into(), extra.clone());
+    }
+    map.into()
+}
+
+/// `POST /v1/aliasexecution`: the bot chose alias and format.
+pub(crate) async fn execute(api: State, caller: Caller, body: Payload) -> Result<Response, Fault> {
+    const ALLOWED: &[&str] = &[
+        "name",
+        "format",
+        "command",
+        "user",
+        "source_channel",
+        "source_context",
+        "notification_route",
+        "notification_channel",
+    ];
+    let (name, format) = (body.required_text("name")?, body.required_text("format")?);
+    let command = command(&body, &caller, ALLOWED)?;
+    if !all(&api, &caller)?.iter().any(|a| &*a.reference.name == name) {
+        let name = squall_expr::python::repr(&name.into());
+        return Err(Fault::missing(format!("Unable to find the ActionAliasDB instance. {{'name': {name}}}")));
+    }
+    let done = api.engine().command_with(name, format, &command).await.map_err(refused)?;
+    Ok(answer::created(shown(&api, &done)))
+}
+
+/// `POST /v1/aliasexecution/match_and_execute`: the bot passes the words on.
+pub(crate) async fn match_and_execute(api: State, caller: Caller, body: Payload) -> Result<Response, Fault> {
+    const ALLOWED: &[&str] =
+        &["command", "user", "source_channel", "source_context", "notification_route", "notification_channel"];
+    let command = command(&body, &caller, ALLOWED)?;
+    let done = api.engine().command(&command).await.map_err(refused)?;
+    let results: Vec<Value> = done.iter().map(|d| shown(&api, d)).collect();
+    Ok(answer::created(object([("results", results.into())])))
+}
+
+/// A command that matches nothing, or too much, is 400 for bots.
+fn refused(refusal: Refusal) -> Fault {
+    let wrong = matches!(refusal, Refusal::Unknown(_) | Refusal::Conflict(_));
+    let fault = Fault::from(refusal);
+    if wrong { fault.with_status(StatusCode::BAD_REQUEST) } else { fault }
+}

@@ -1,0 +1,191 @@
+//! A whole server without sockets: an engine on the store in memory, the built-in packs and the pack of the recordings.
+#![allow(dead_code)]
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use serde_json::Value as Json;
+use squall_api::{Admin, Reloaded, Settings, State};
+use squall_content::{Sources, load};
+use squall_engine::people::hash_password;
+use squall_engine::{Engine, Parts, Role, Runtime};
+use squall_model::{Clock, ExecutionId, Future, Ids, Secret, Timestamp};
+use squall_store::memory::Memory;
+use squall_store::{Batch, Op, User, crypto};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+pub struct House {
+    pub engine: Engine,
+    pub app: Router,
+    pub packs: TempDir,
+}
+
+/// What a server said.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Json {
+        serde_json::from_str(&self.text).unwrap_or(Json::Null)
+    }
+    pub fn fault(&self) -> String {
+        self.json()["faultstring"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl House {
+    pub fn new() -> House {
+        House::with(Settings::default())
+    }
+
+    /// Everybody is the system user.
+    pub fn open() -> House {
+        House::with(Settings { authentication: false, rbac: false, ..Settings::default() })
+    }
+
+    pub fn with(settings: Settings) -> House {
+        let packs = tempfile::tempdir().unwrap();
+        unpack_lab(packs.path());
+        let configs = packs.path().join(".configs");
+        squall_content::unpack_builtin(&packs.path().join(".builtin")).unwrap();
+        let sources = Sources {
+            packs: vec![packs.path().to_owned()],
+            builtin_dir: Some(packs.path().join(".builtin")),
+            configs: Some(configs.clone()),
+            ..Sources::default()
+        };
+        let engine = Engine::new(Parts {
+            store: Arc::new(Memory::new()),
+            clock: Arc::new(Machine),
+            ids: Arc::new(Counted(AtomicU32::new(1))),
+            runtime: Arc::new(Tokio),
+            settings: squall_engine::Settings { datastore_key: Some(key()), ..Default::default() },
+            registry: load(&sources).registry,
+        });
+        let admin = Arc::new(Reloads { engine: engine.clone(), sources });
+        let settings = Settings { packs_dir: packs.path().to_owned(), configs_dir: configs, ..settings };
+        let app = squall_api::app(State::with(engine.clone(), admin, settings));
+        House { engine, app, packs }
+    }
+
+    /// A user of this role; answers a token.
+    pub async fn user(&self, name: &str, role: Role) -> String {
+        let user = User {
+            name: name.into(),
+            password: Some(Secret::new(hash_password("correct horse", self.engine.ids()).unwrap())),
+            roles: vec![role.as_str().into()],
+            active: true,
+            created: self.engine.now(),
+        };
+        self.engine.store().commit(Batch::from(Op::PutUser(Box::new(user)))).await.unwrap();
+        let minted = self.engine.mint(name, Duration::from_secs(600), None, squall_model::Value::map()).await.unwrap();
+        minted.text.expose("a test sends it").clone()
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.app.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 64 << 20).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+    }
+
+    pub async fn call(&self, token: Option<&str>, method: &str, path: &str, body: Option<Json>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header("x-auth-token", token);
+        }
+        let body = body.map_or_else(Body::empty, |json| Body::from(json.to_string()));
+        self.send(request.body(body).unwrap()).await
+    }
+
+    pub async fn get(&self, token: &str, path: &str) -> Answer {
+        self.call(Some(token), "GET", path, None).await
+    }
+}
+
+/// The lines of the recording.
+pub fn recorded() -> Vec<Json> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/api_recorded.jsonl");
+    std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn unpack_lab(packs: &Path) {
+    let meta = &recorded()[0]["meta"];
+    std::fs::create_dir_all(packs.join(".configs")).unwrap();
+    std::fs::write(packs.join(".configs/lab.yaml"), meta["config_file_for_pack_lab"].as_str().unwrap()).unwrap();
+    for (name, text) in meta["pack_lab_files"].as_object().unwrap() {
+        let path = packs.join("lab").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text.as_str().unwrap()).unwrap();
+    }
+}
+
+fn key() -> crypto::Key {
+    crypto::Key::generate(&Counted(AtomicU32::new(1)))
+}
+
+struct Reloads {
+    engine: Engine,
+    sources: Sources,
+}
+
+#[async_trait::async_trait]
+impl Admin for Reloads {
+    async fn reload(&self) -> Result<Reloaded, String> {
+        let loaded = load(&self.sources);
+        self.engine.swap(loaded.registry);
+        Ok(self.content())
+    }
+    fn content(&self) -> Reloaded {
+        let loaded = load(&self.sources);
+        let counts = vec![("actions".to_owned(), loaded.registry.actions.len() as u64)];
+        Reloaded { counts, diagnostics: loaded.diagnostics }
+    }
+}
+
+struct Machine;
+
+impl Clock for Machine {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Timestamp::from_micros(since.as_micros() as i64)
+    }
+    fn monotonic(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+    }
+}
+
+struct Counted(AtomicU32);
+
+impl Ids for Counted {
+    fn execution(&self) -> ExecutionId {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        ExecutionId::compose(seconds as u32, [1, 2, 3, 4, 5], self.0.fetch_add(1, Ordering::Relaxed))
+    }
+    fn fill(&self, bytes: &mut [u8]) {
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = (number.wrapping_mul(2_654_435_761).rotate_left(at as u32 * 5) >> 8) as u8 ^ at as u8;
+        }
+    }
+}
+
+struct Tokio;
+
+impl Runtime for Tokio {
+    fn spawn(&self, task: Future<'static, ()>) {
+        tokio::spawn(task);
+    }
+    fn sleep(&self, duration: Duration) -> Future<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
