@@ -1,0 +1,36 @@
+# One entry for everything; `make` alone says what there is.
+
+CARGO ?= cargo
+# Process per test where nextest is installed, plain cargo otherwise.
+TESTER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast")
+
+.PHONY: help demo run build test lint bench soak docs-test
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+
+build: ## the program, optimised: target/fast/squall
+	$(CARGO) build --locked --profile fast --bin squall
+
+demo: build ## play a confirmed and an unconfirmed command, then leave you at the prompt
+	@tests/demo.sh target/fast/squall
+
+run: build ## start a server on ./squall-data
+	target/fast/squall up
+
+test: lint ## what CI runs: format, clippy, all tests
+	$(CARGO) $(TESTER) --locked --workspace
+	$(CARGO) test --locked --workspace --doc
+	@tests/demo.sh target/debug/squall --check
+
+lint: ## format and clippy, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+bench: build ## the measures, as a table
+	$(CARGO) bench --locked --profile fast -p squall-workflow -p squall-store -p squall-expr
+	@tests/bench.py target/fast/squall
+
+soak: ## the same tests with full counts; takes hours
+	SQUALL_SEEDS=100000 $(CARGO) test --locked --profile fast -p squall-engine --test simulation -- --nocapture
+	SQUALL_KILLS=500 $(CARGO) test --locked --profile fast -p squall-cli --test kill -- --nocapture
