@@ -73,9 +73,15 @@ pub(super) fn fail_task(step: &mut Stage<'_>, node: usize, route: u32, failure: 
 }
 
 /// Fails the workflow where that is possible.
-pub(super) fn fail(step: &mut Stage<'_>) {
+fn fail(step: &mut Stage<'_>) {
     // Refused only where it has ended otherwise already.
     let _ = request(step, Status::Failed);
+}
+
+/// Fails the workflow for a reason of our own.
+pub(super) fn give_up(step: &mut Stage<'_>, reason: &str) {
+    log_failure(step, &Failure(format!("Endless: {reason}")));
+    fail(step);
 }
 
 /// What an expression sees.

@@ -81,7 +81,7 @@ fn go_on(step: &mut Stage<'_>) {
             break;
         }
         if step.is_exhausted() {
-            decide::fail(step);
+            decide::give_up(step, "the workflow goes round and round without running anything");
             continue;
         }
         round(step, &offers);
