@@ -137,7 +137,7 @@ impl Default for Offer {
 /// What a child execution gets besides its parameters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Child {
-    /// Added to the child's context under the language's key (`chain`, `mistral`, `orquesta`).
+    /// What the child finds in its context under the language's key: the value of `chain`, `mistral` or `orquesta`.
     pub context: Map,
     /// Notification settings of the task, when the language has them.
     #[serde(default)]

@@ -13,9 +13,31 @@
 //!
 //! Three front ends ([`chain`], [`mistral`], [`orquesta`]) differ in which transition follows and which context a
 //! task sees. Offers, timers, pause, cancel and re-run are shared: see [`fact`].
+//!
+//! ```
+//! use squall_expr::NoHost;
+//! use squall_model::{ActionRef, Status, Value};
+//! use squall_workflow::{Begin, Definition, Fact, Language, LoadOptions, State, Stimulus, advance};
+//!
+//! let text = "chain: [{name: look, ref: core.ping, params: {host: '{{ host }}'}}]";
+//! let options = LoadOptions { reference: ActionRef::new("ops", "look"), path: "look.yaml".into() };
+//! let definition = Definition::load(Language::Chain, text, &options).unwrap();
+//! let mut state = State::new(&definition);
+//!
+//! let begin = Begin { input: [("host".into(), Value::from("web1"))].into_iter().collect(), ..Begin::default() };
+//! let facts = advance(&definition, &mut state, Stimulus::Begin(Box::new(begin)), &NoHost);
+//! let Some(Fact::Offered { offer }) = facts.last() else { panic!("an action is offered") };
+//! assert_eq!(offer.input.get("host"), Some(&Value::from("web1")));
+//!
+//! // The engine runs the action, and tells how it ended.
+//! let (run, result) = (offer.run, Value::from("up"));
+//! advance(&definition, &mut state, Stimulus::Finished { run, status: Status::Succeeded, result }, &NoHost);
+//! assert_eq!(state.status(), Status::Succeeded);
+//! ```
 #![warn(missing_docs)]
 
 pub mod chain;
+mod codes;
 pub mod definition;
 mod expressions;
 pub mod fact;
@@ -27,6 +49,7 @@ pub mod standard;
 pub mod state;
 pub mod step;
 
+pub use codes::CODES;
 pub use definition::{Definition, LoadOptions};
 pub use fact::{Begin, Child, Fact, Offer, RunId, Stimulus, TimerId};
 pub use host::{Host, Parameter, Parameters, Registered};

@@ -13,7 +13,7 @@ use squall_model::{Status, Value};
 
 /// How many facts one stimulus may cause. Definitions that turn round without ever waiting for an action (a loop over
 /// an empty list) end here instead of filling the disk.
-pub const MAX_FACTS: usize = 1_000_000;
+pub const MAX_FACTS: usize = 250_000;
 
 /// A language: how it decides and what it remembers.
 pub(crate) trait Front: Sized {

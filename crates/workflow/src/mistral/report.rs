@@ -34,6 +34,21 @@ pub(crate) fn failure(definition: &Definition, run: &Run, state: &State, executi
             };
             let _ = writeln!(text, "    [{what}, idx={}]: {}", failure.index, python::str(&failure.error));
         }
+        if text.len() > MAX_TEXT {
+            break;
+        }
+    }
+    shortened(text)
+}
+
+/// The longest text that explains a failure, as in Mistral. A sub-workflow's text stands in that of its parent twice,
+/// so without a bound it would double with each level.
+const MAX_TEXT: usize = 65_500;
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let end = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
     }
     text
 }

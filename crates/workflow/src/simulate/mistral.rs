@@ -188,7 +188,11 @@ impl Play {
         let context = &offer.child.context;
         let ad_hoc = context.get("ad_hoc").and_then(Value::as_list).and_then(<[Value]>::first);
         let action = ad_hoc.and_then(Value::as_str).or(offer.action.as_deref()).unwrap_or("std.noop");
-        let input = context.get("given").unwrap_or(&offer.input);
+        let mut input = context.get("given").unwrap_or(&offer.input).clone();
+        if action == "demo.strict" {
+            input = strict(&input);
+        }
+        let input = &input;
         let mut call = json!({"at": self.seconds(), "task": &*offer.task, "action": action, "input": json(input)});
         if let Some(item) = offer.item {
             call["index"] = json!(item);
@@ -219,11 +223,7 @@ impl Play {
         match offer.action.as_deref() {
             Some("demo.async") => None,
             Some("st2.action") => Some((0, Status::Succeeded, Value::Null)),
-            Some("demo.strict") => {
-                let mut input = offer.input.as_map().cloned().unwrap_or_default();
-                input.entry("b".into()).or_insert(Value::Int(7));
-                Some((0, Status::Succeeded, Value::from(input)))
-            }
+            Some("demo.strict") => Some((0, Status::Succeeded, strict(&offer.input))),
             _ => Some((0, Status::Succeeded, offer.input.clone())),
         }
     }
@@ -367,6 +367,13 @@ impl Play {
         }
         answer
     }
+}
+
+/// The parameters of `demo.strict` with its default.
+fn strict(input: &Value) -> Value {
+    let mut input = input.as_map().cloned().unwrap_or_default();
+    input.entry("b".into()).or_insert(Value::Int(7));
+    Value::from(input)
 }
 
 /// 2016-01-21T00:00:00Z in microseconds: where virtual time begins.
