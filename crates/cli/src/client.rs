@@ -15,15 +15,44 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Which server, as it may be said after a command.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Where {
+    /// The data directory of the server: `SQUALL_DATA`, or `./squall-data`.
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The base URL of the server's API: `SQUALL_URL`; the data directory tells it otherwise.
+    #[arg(long, global = true, value_name = "URL")]
+    url: Option<String>,
+}
+
+/// The same in front of the command. Not one global option, because `eval --data` names a file.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WhereFirst {
+    /// The data directory of the server: `SQUALL_DATA`, or `./squall-data`.
+    #[arg(long = "data", id = "data_first", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The base URL of the server's API: `SQUALL_URL`; the data directory tells it otherwise.
+    #[arg(long = "url", id = "url_first", value_name = "URL")]
+    url: Option<String>,
+}
+
 /// Which server.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone)]
 pub struct Target {
-    /// The data directory of the server.
-    #[arg(long, global = true, env = "SQUALL_DATA", default_value = "./squall-data", value_name = "DIR")]
+    /// Its data directory.
     pub data: PathBuf,
-    /// The base URL of the server's API; the data directory tells it otherwise.
-    #[arg(long, global = true, env = "SQUALL_URL", value_name = "URL")]
+    /// The base URL of its API, when it was named.
     pub url: Option<String>,
+}
+
+impl Target {
+    /// What was said after the command counts before what was said in front of it, and that before the environment.
+    pub fn of(first: WhereFirst, after: Where) -> Target {
+        let data = after.data.or(first.data).or_else(|| std::env::var_os("SQUALL_DATA").map(PathBuf::from));
+        let url = after.url.or(first.url).or_else(|| std::env::var("SQUALL_URL").ok());
+        Target { data: data.unwrap_or_else(|| PathBuf::from("./squall-data")), url }
+    }
 }
 
 /// A client of one server.

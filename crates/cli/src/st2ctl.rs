@@ -1,12 +1,11 @@
 //! The same program under the name `st2ctl`: what the original control script can be told here.
 
-use crate::client::{Client, Target};
+use crate::client::{Client, Target, Where, WhereFirst};
 use crate::commands::reload_summary;
 use crate::exit::{self, Done, Stop};
 use crate::output::say;
 use squall_model::Value;
 use squall_server::Endpoints;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What each word after `reload` may be; all of them load everything, since loading is whole and takes milliseconds.
@@ -37,8 +36,7 @@ pub fn main() -> ExitCode {
 
 /// The server that the environment names.
 pub fn target() -> Target {
-    let data = std::env::var_os("SQUALL_DATA").map_or_else(|| PathBuf::from("./squall-data"), PathBuf::from);
-    Target { data, url: std::env::var("SQUALL_URL").ok() }
+    Target::of(WhereFirst::default(), Where::default())
 }
 
 fn run(words: &[String]) -> Done {

@@ -4,6 +4,7 @@ mod alias;
 mod chat;
 mod eval;
 mod execution;
+mod explain;
 mod key;
 mod pack;
 mod packs_job;
@@ -18,10 +19,10 @@ pub use pack::Pack;
 pub use run::execute;
 pub use server::summary as reload_summary;
 
-use crate::client::{Client, Target};
+use crate::client::{Client, Target, Where, WhereFirst};
 use crate::exit::{self, Done};
 use crate::output::Form;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// An automation and ChatOps server: type a command in chat, confirm it, see what happened.
@@ -29,42 +30,59 @@ use std::process::ExitCode;
 #[command(name = "squall", version, propagate_version = true, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
-    target: Target,
+    first: WhereFirst,
     #[command(flatten)]
     form: Form,
     #[command(subcommand)]
     command: Command,
 }
 
+/// A command about a server.
+#[derive(Args)]
+struct On<T: Args> {
+    #[command(flatten)]
+    after: Where,
+    #[command(flatten)]
+    what: T,
+}
+
+/// A group of commands about a server.
+#[derive(Args)]
+struct Of<T: Subcommand> {
+    #[command(flatten)]
+    after: Where,
+    #[command(subcommand)]
+    what: T,
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Start the server: everything in one process, until it is interrupted.
-    Up(up::Up),
+    Up(On<up::Up>),
     /// Open a terminal chat on the server.
-    Chat(chat::Chat),
+    Chat(On<chat::Chat>),
     /// Run an action and wait for its result.
-    Run(run::Run),
+    Run(On<run::Run>),
     /// Look at executions, cancel, pause and resume them.
-    #[command(subcommand, visible_alias = "executions")]
-    Execution(Execution),
+    #[command(visible_alias = "executions")]
+    Execution(Of<Execution>),
     /// Read and write the datastore.
-    #[command(subcommand, visible_alias = "keys")]
-    Key(Key),
+    #[command(visible_alias = "keys")]
+    Key(Of<Key>),
     /// Install, remove and list packs.
-    #[command(subcommand, visible_alias = "packs")]
-    Pack(Pack),
+    #[command(visible_alias = "packs")]
+    Pack(Of<Pack>),
     /// Load all packs again.
-    Reload(server::Reload),
+    Reload(On<server::Reload>),
     /// Check packs without a server: every problem with its place.
-    Check(pack::Check),
+    Check(On<pack::Check>),
     /// Evaluate an expression.
     Eval(eval::Eval),
     /// Try workflows without a server.
     #[command(subcommand)]
     Workflow(simulate::Workflow),
     /// Try chat commands without a server.
-    #[command(subcommand)]
-    Alias(alias::Alias),
+    Alias(Of<alias::Alias>),
     /// Try rules without a server.
     #[command(subcommand)]
     Rule(eval::Rule),
@@ -72,9 +90,11 @@ enum Command {
     #[command(subcommand)]
     Action(eval::Action),
     /// Print a fresh token, for scripts and for other clients.
-    Token(server::Token),
+    Token(On<server::Token>),
     /// Print every bound that the server keeps, and what happens beyond it.
     Limits(server::Limits),
+    /// Say what an error code means.
+    Explain(explain::Explain),
     /// Run a pack job told on standard input; the server starts it.
     #[command(name = "__packs", hide = true)]
     PackJob,
@@ -87,23 +107,25 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Done {
-    let Cli { target, form, command } = cli;
+    let Cli { first, form, command } = cli;
+    let client = |after: Where| Client::connect(&Target::of(first.clone(), after));
     match command {
-        Command::Up(up) => up.run(&target),
-        Command::Chat(chat) => chat.run(&target),
-        Command::Run(run) => run.run(&Client::connect(&target)?, form),
-        Command::Execution(execution) => execution.run(&Client::connect(&target)?, form),
-        Command::Key(key) => key.run(&Client::connect(&target)?, form),
-        Command::Pack(pack) => pack.run(&Client::connect(&target)?, form),
-        Command::Reload(reload) => reload.run(&Client::connect(&target)?, form),
-        Command::Check(check) => check.run(&target, form),
+        Command::Up(On { after, what }) => what.run(&Target::of(first, after)),
+        Command::Chat(On { after, what }) => what.run(&Target::of(first, after)),
+        Command::Run(On { after, what }) => what.run(&client(after)?, form),
+        Command::Execution(Of { after, what }) => what.run(&client(after)?, form),
+        Command::Key(Of { after, what }) => what.run(&client(after)?, form),
+        Command::Pack(Of { after, what }) => what.run(&client(after)?, form),
+        Command::Reload(On { after, what }) => what.run(&client(after)?, form),
+        Command::Check(On { after, what }) => what.run(&Target::of(first, after), form),
         Command::Eval(eval) => eval.run(form),
         Command::Workflow(workflow) => workflow.run(form),
-        Command::Alias(alias) => alias.run(&target, form),
+        Command::Alias(Of { after, what }) => what.run(&Target::of(first, after), form),
         Command::Rule(rule) => rule.run(),
         Command::Action(action) => action.run(),
-        Command::Token(token) => token.run(&Client::connect(&target)?),
+        Command::Token(On { after, what }) => what.run(&client(after)?),
         Command::Limits(limits) => limits.run(form),
+        Command::Explain(explain) => explain.run(),
         Command::PackJob => packs_job::run(),
     }
 }
