@@ -49,11 +49,7 @@ impl Definition {
 }
 
 fn load_orquesta(text: &str, options: &LoadOptions) -> Result<Definition, Vec<Diagnostic>> {
-    let refused = |error: orquesta::LoadError| {
-        let at = error.place.map_or(String::new(), |(line, column)| format!(" (line {line}, column {column})"));
-        vec![Diagnostic::error("SQ2101", format!("{error}{at}")).in_file(options.path.clone())]
-    };
-    let spec = orquesta::Spec::read(text).map_err(refused)?;
+    let spec = orquesta::Spec::read(text).map_err(|error| vec![error.diagnostic(text, &options.path)])?;
     let inspection = orquesta::inspect(&spec, ORQUESTA_GIVEN);
     if !inspection.is_empty() {
         return Err(inspection.diagnostics(&spec, &options.path));

@@ -264,3 +264,15 @@ fn findings_point_into_the_file() {
         ]
     );
 }
+
+#[test]
+fn a_text_that_does_not_load_is_pointed_at_too() {
+    let place = |text: &str| {
+        let error = squall_workflow::orquesta::Spec::read(text).unwrap_err();
+        let told = error.diagnostic(text, "a.yaml");
+        (told.marks[0].line, told.marks[0].column)
+    };
+    assert_eq!(place("tasks:\n  a:\n    action: core.a\n    next:\n      do: b\n"), (5, 7));
+    assert_eq!(place("tasks:\n  a: {action: core.a}\n  a: {action: core.b}\n"), (3, 3));
+    assert_eq!(place("vars:\n  - on: 1\ntasks: {a: {action: core.a}}\n"), (2, 5));
+}

@@ -5,7 +5,7 @@
 
 use super::inline;
 use squall_model::{Map, Special, Str, Value};
-use squall_yaml::{Kind, Node, Options, Style};
+use squall_yaml::{Diagnostic, Kind, Node, Options, Span, Style};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -17,8 +17,23 @@ pub struct LoadError {
     pub message: String,
     /// Where, by the keys and indexes that lead there.
     pub path: Vec<Step>,
-    /// Line and column, from 1, when the YAML reader knows them.
-    pub place: Option<(u32, u32)>,
+    /// The place, where there is one.
+    pub span: Option<Span>,
+    /// What the YAML reader said, if it was that.
+    pub yaml: Option<Box<squall_yaml::Error>>,
+}
+
+impl LoadError {
+    /// The same for people, with the place in `text`.
+    pub fn diagnostic(&self, text: &str, file: &str) -> Diagnostic {
+        const CODE: &str = "SQ2105";
+        let told = match (&self.yaml, self.span) {
+            (Some(error), _) => Diagnostic::from_yaml_error(CODE, text, error),
+            (None, Some(span)) => Diagnostic::error(CODE, self.message.clone()).at(text, span, "here"),
+            (None, None) => Diagnostic::error(CODE, self.message.clone()),
+        };
+        told.in_file(file)
+    }
 }
 
 /// One step of a way through a document.
@@ -100,7 +115,7 @@ pub struct Transition {
 }
 
 fn fail<T>(message: impl Into<String>, path: &[Step]) -> Result<T, LoadError> {
-    Err(LoadError { message: message.into(), path: path.to_vec(), place: None })
+    Err(LoadError { message: message.into(), path: path.to_vec(), span: None, yaml: None })
 }
 
 fn key(name: &str) -> Step {
@@ -110,12 +125,19 @@ fn key(name: &str) -> Step {
 impl Spec {
     /// Reads a definition.
     pub fn read(text: &str) -> Result<Spec, LoadError> {
-        let document = squall_yaml::parse(text, &Options::orquesta()).map_err(|e| LoadError {
-            message: format!("Failed to load workflow definition because {}.", e.message),
+        let document = squall_yaml::parse(text, &Options::orquesta()).map_err(|error| LoadError {
+            message: format!("Failed to load workflow definition because {}.", error.message),
             path: Vec::new(),
-            place: Some((e.at.line, e.at.column)),
+            span: None,
+            yaml: Some(Box::new(error)),
         })?;
-        let document = document.root;
+        Spec::of(text, document.root.clone()).map_err(|error| {
+            let span = nearest(&document.root, &error.path).span;
+            LoadError { span: Some(span), ..error }
+        })
+    }
+
+    fn of(text: &str, document: Node) -> Result<Spec, LoadError> {
         let mut root = match document.to_value() {
             Value::Map(root) => Arc::unwrap_or_clone(root),
             Value::Null => return fail("The spec cannot be type of None.", &[]),
@@ -156,6 +178,22 @@ impl Spec {
         }
         node
     }
+}
+
+/// The node that a way leads to, or the last one on it.
+fn nearest(root: &Node, path: &[Step]) -> Node {
+    let mut node = root.clone();
+    for step in path {
+        let next = match step {
+            Step::Key(key) => node.get(key).cloned(),
+            Step::Index(index) => node.as_seq().and_then(|items| items.get(*index)).cloned(),
+        };
+        match next {
+            Some(next) => node = next,
+            None => break,
+        }
+    }
+    node
 }
 
 /// Keys such as `on:` are Booleans to YAML; the reference stumbles over them, we say so.

@@ -9,6 +9,7 @@ mod machine;
 mod mistral;
 mod people;
 
+pub use crate::orquesta::simulate as orquesta;
 pub use chain::{chain, chain_with};
 pub use machine::Crash;
 pub use mistral::{mistral, mistral_with};
