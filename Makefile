@@ -22,6 +22,7 @@ test: lint ## what CI runs: format, clippy, all tests
 	$(CARGO) $(TESTER) --locked --workspace
 	$(CARGO) test --locked --workspace --doc
 	@tests/demo.sh target/debug/squall --check
+	@tests/bench.py target/debug/squall --quick
 
 lint: ## format and clippy, warnings are errors
 	$(CARGO) fmt --all --check
