@@ -90,7 +90,10 @@ impl Run<'_> {
             6 => Stimulus::Refused { run: next, message: "no".into() },
             7 => Stimulus::Pause,
             8 | 9 => Stimulus::Resume { env: Map::new() },
-            10 if dice.roll(4) == 0 => Stimulus::Stop { status: Status::Canceled, message: None },
+            10 if dice.roll(4) == 0 => {
+                let status = [Status::Canceled, Status::Canceled, Status::Failed, Status::Succeeded][dice.roll(4)];
+                Stimulus::Stop { status, message: None }
+            }
             11 => Stimulus::Rerun { tasks: Vec::new(), reset: Vec::new(), skip: dice.roll(2) == 0, env: Map::new() },
             12..=14 => Stimulus::Due { timer },
             15 | 16 => end(next, Status::Failed),

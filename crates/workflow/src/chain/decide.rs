@@ -112,8 +112,8 @@ impl<'a> Conductor<'_, 'a> {
         self.emit(Fact::Listed { run, execution, state: status, result, at: self.at });
         if self.state().held {
             // Heard while the chain is paused: what follows waits for the resume.
-            if self.state().asked == Some(Status::Canceled) {
-                self.end(Status::Canceled);
+            if let Some(status) = self.state().asked.filter(|status| status.is_final()) {
+                self.end(status);
             }
             return;
         }

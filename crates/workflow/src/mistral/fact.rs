@@ -159,7 +159,7 @@ pub struct Began {
     pub workflow: Str,
     /// Its input, complete.
     pub input: Map,
-    /// Start parameters.
+    /// Start parameters; those of a sub-workflow without the env, which is that of the run.
     pub params: Map,
     /// The env, evaluated; only the first execution has one.
     pub env: Option<Map>,

@@ -337,6 +337,8 @@ impl State {
         if let Some(parent) = began.parent {
             let above = self.task(parent.task).execution;
             execution.depth = self.execution(above).depth + 1;
+            // Every sub-workflow shows the env of the run; its fact does not repeat it.
+            Arc::make_mut(&mut execution.params).insert("env".into(), Value::Map(self.env.clone()));
             let task = &mut self.tasks[parent.task as usize];
             execution.generation = task.generation;
             task.open_slot(parent.item);

@@ -522,7 +522,6 @@ impl Conductor<'_, '_> {
             ("task_execution_id", Value::from(self.record(task).uuid.clone())),
             ("index", Value::from(item.unwrap_or(0))),
             ("namespace", Value::from("")),
-            ("env", Value::Map(env)),
         ];
         params.extend(own.into_iter().map(|(key, value)| (key.into(), value)));
         let parent = Some(Parent { task, item: item.unwrap_or_else(|| self.record(task).next_slot()) });
