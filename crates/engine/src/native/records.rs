@@ -1,0 +1,164 @@
+//! Actions that read records: executions, actions, rules, sensors, aliases. They change nothing.
+
+use super::{python, python_error, text};
+use crate::turn::Turn;
+use crate::{report, view};
+use squall_model::{Execution, ExecutionId, Ids, Map, Outcome, Str, Value};
+use squall_store::{Filter, Page};
+
+/// Records listed when nobody says how many.
+const LISTED: usize = 10;
+/// Records listed at most.
+const MOST: usize = 1_000;
+
+pub(super) fn uuid(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    let ids: &dyn Ids = turn.around.ids;
+    // Version 1 tells time and machine to whoever reads it; a random one is as unique.
+    let _ = text(own, "uuid_type");
+    python(ids.uuid().into())
+}
+
+/// An execution as this step knows it, or as it is stored.
+fn find(turn: &Turn<'_>, id: &str) -> Result<Execution, Outcome> {
+    let missing = || python_error(&format!("ActionExecution with id \"{id}\" not found."));
+    let id: ExecutionId = id.parse().map_err(|_| missing())?;
+    if let Some(execution) = turn.tree.executions.get(&id) {
+        return Ok(execution.clone());
+    }
+    match turn.around.store.execution(id) {
+        Ok(found) => found.ok_or_else(missing),
+        Err(error) => Err(python_error(&error.to_string())),
+    }
+}
+
+/// A record without the fields that the caller does not want.
+fn without(record: Value, own: &Map) -> Value {
+    let excluded: Vec<&str> =
+        own.get("exclude").and_then(Value::as_list).unwrap_or_default().iter().filter_map(Value::as_str).collect();
+    match record {
+        Value::Map(map) => map
+            .iter()
+            .filter(|(key, _)| !excluded.contains(&&***key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect::<Map>()
+            .into(),
+        other => other,
+    }
+}
+
+pub(super) fn execution(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    match find(turn, text(own, "id")) {
+        Ok(found) => {
+            python(without(view::execution(&found, turn.around.content, turn.around.settings), own))
+        }
+        Err(outcome) => outcome,
+    }
+}
+
+pub(super) fn root(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    let found = find(turn, text(own, "id")).and_then(|e| find(turn, &e.root.to_string()));
+    match found {
+        Ok(found) => {
+            python(without(view::execution(&found, turn.around.content, turn.around.settings), own))
+        }
+        Err(outcome) => outcome,
+    }
+}
+
+pub(super) fn executions(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    let some = |name: &str| Some(text(own, name)).filter(|t| !t.is_empty()).map(str::to_owned);
+    let status = match some("status").map(|s| s.parse::<squall_model::Status>()).transpose() {
+        Ok(status) => status,
+        Err(why) => return python_error(&why),
+    };
+    let filter = Filter { action: some("action"), status: status.into_iter().collect(), ..Filter::default() };
+    let page = Page { offset: 0, limit: limit(own) as u64 };
+    match turn.around.store.executions(&filter, page) {
+        Ok((found, _)) => {
+            let shown = |e: &Execution| without(view::execution(e, turn.around.content, turn.around.settings), own);
+            python(found.iter().map(shown).collect::<Vec<_>>().into())
+        }
+        Err(error) => python_error(&error.to_string()),
+    }
+}
+
+fn limit(own: &Map) -> usize {
+    let asked = own.get("limit").and_then(Value::as_int).and_then(|n| usize::try_from(n).ok());
+    asked.unwrap_or(LISTED).min(MOST)
+}
+
+/// The first records of a pack (or of all), each a map made by `show`.
+fn listed<'a, T: 'a>(
+    own: &Map,
+    all: impl Iterator<Item = (&'a squall_model::ActionRef, &'a T)>,
+    show: impl Fn(&T) -> Vec<(&'static str, Value)>,
+) -> Outcome {
+    let pack = text(own, "pack");
+    let records = all.filter(|(reference, _)| pack.is_empty() || &*reference.pack == pack).take(limit(own));
+    let shown = records.map(|(reference, record)| {
+        let mut map = Map::new();
+        map.insert("ref".into(), reference.to_string().into());
+        map.insert("pack".into(), (&*reference.pack).into());
+        map.insert("name".into(), (&*reference.name).into());
+        map.extend(show(record).into_iter().map(|(key, value)| (Str::from(key), value)));
+        without(map.into(), own)
+    });
+    python(shown.collect::<Vec<_>>().into())
+}
+
+pub(super) fn actions(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    listed(own, turn.around.content.registry().actions.iter(), |action| {
+        vec![
+            ("description", action.description.clone().into()),
+            ("enabled", action.enabled.into()),
+            ("runner_type", action.runner.name.into()),
+            ("entry_point", action.entry_point.clone().into()),
+        ]
+    })
+}
+
+pub(super) fn rules(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    listed(own, turn.around.content.registry().rules.iter(), |rule| vec![("enabled", rule.enabled.into())])
+}
+
+pub(super) fn sensors(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    listed(own, turn.around.content.registry().sensors.iter(), |sensor| vec![("enabled", sensor.enabled.into())])
+}
+
+/// What would be posted about an execution: `{enabled, message?, extra?}`.
+pub(super) fn format_result(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    let found = match find(turn, text(own, "execution_id")) {
+        Ok(found) => found,
+        Err(outcome) => return outcome,
+    };
+    let alias = found.request.reply_to.as_ref().and_then(|r| r.alias.as_ref());
+    let alias = alias.and_then(|r| turn.around.content.registry().alias(r));
+    let body = report::result_body(&found, alias.map(|a| &**a), turn.around.content, turn.around.settings);
+    let mut result = Map::new();
+    result.insert("enabled".into(), body.is_some().into());
+    for key in ["message", "extra"] {
+        if let Some(value) = body.as_ref().and_then(|b| b.get(key)) {
+            result.insert(key.into(), value.clone());
+        }
+    }
+    python(result.into())
+}
+
+/// The alias that a text means: `{alias: {name, pack, action_ref}, representation}`.
+pub(super) fn match_alias(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    let typed = text(own, "text");
+    let hits = turn.around.content.strict().find(typed);
+    let [hit] = hits.as_slice() else {
+        return python_error(&match hits.len() {
+            0 => format!("Command '{typed}' matched no patterns"),
+            _ => format!("Command '{typed}' matched more than 1 pattern"),
+        });
+    };
+    let action = turn.around.content.registry().alias(hit.alias).map(|a| a.action_ref.clone());
+    let alias = Value::from_pairs([
+        ("name", Value::from(&*hit.alias.name)),
+        ("pack", (&*hit.alias.pack).into()),
+        ("action_ref", action.into()),
+    ]);
+    python(Value::from_pairs([("alias", alias), ("representation", hit.representation.clone().into())]))
+}
