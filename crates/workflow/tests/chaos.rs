@@ -149,3 +149,22 @@ fn chains_stand_any_news() {
         }
     }
 }
+
+#[test]
+fn orquesta_stands_any_news() {
+    for vector in vectors("orquesta.jsonl") {
+        let text = vector["definition"].as_str().unwrap();
+        let Ok(spec) = squall_workflow::orquesta::Spec::read(text) else { continue };
+        let context = map(&vector["context"]);
+        if !squall_workflow::orquesta::inspect(&spec, context.keys().map(|name| &**name)).is_empty() {
+            continue;
+        }
+        let definition =
+            squall_workflow::orquesta::Definition::compile(spec, squall_workflow::orquesta::Habits::SERVER);
+        let definition = Definition::Orquesta(Arc::new(definition));
+        let begin = Begin { input: map(&vector["input"]), env: context, ..Begin::default() };
+        for seed in 0..SEEDS {
+            drive(vector["id"].as_str().unwrap(), &definition, &begin, seed);
+        }
+    }
+}

@@ -207,22 +207,25 @@ pub(super) fn report(step: &mut Stage<'_>, told: &Told<'_>) -> Result<(), Refusa
         (_, items) => (items.is_some(), None),
     };
     if let Some((item, _)) = &others {
-        let result = (!told.heard).then(|| told.result.clone());
+        let result = if told.heard { Value::Null } else { told.result.clone() };
         let task = step.definition.name(node);
-        say(step, Fact::ItemMoved { task, route: told.route, item: *item, status: told.status, result });
+        say(
+            step,
+            Fact::ItemMoved { task, route: told.route, item: *item, status: told.status, result, heard: told.heard },
+        );
     }
     if told.status == Status::Failed {
         log_action_failure(step, node, told.result);
     }
-    let after = match &others {
-        Some((_, others)) => match status::task_after_item(before, told.status, others) {
-            None if !step.definition.habits.hang && before == Status::Paused => {
-                status::task_after_item(Status::Running, told.status, others)
-            }
-            after => after,
-        },
-        None => status::task_after(before, told.status),
+    let next = |now| match &others {
+        Some((_, others)) => status::task_after_item(now, told.status, others),
+        None => status::task_after(now, told.status),
     };
+    let mut after = next(before);
+    if after.is_none() && !step.definition.habits.hang && told.status.is_completed() && !before.is_completed() {
+        // The original does not hear an end that comes while a task is paused, and waits for ever.
+        after = next(Status::Running);
+    }
     if let Some(status) = after.filter(|status| *status != before) {
         say(step, Fact::Moved { entry, status });
     }
@@ -538,7 +541,12 @@ fn weigh(step: &mut Stage<'_>, entry: u32) {
     let state = step.state();
     let run = &state.entries[entry as usize];
     let remediated = run.status.is_abended() && is_remediated(step, entry);
-    let new = status::workflow_after_task(state.status, run.status, remediated, state.outlook());
+    let mut new = status::workflow_after_task(state.status, run.status, remediated, state.outlook());
+    let is_bad_end = run.status == Status::Canceled || (run.status.is_abended() && !remediated);
+    if new.is_none() && state.status == Status::Paused && is_bad_end && !step.definition.habits.hang {
+        // The original ignores it, and a resume would then succeed.
+        new = status::workflow_after_task(Status::Pausing, run.status, remediated, state.outlook());
+    }
     let Some(status) = new.filter(|status| *status != state.status) else { return };
     say(step, Fact::Became { status });
     if !status.is_completed() {

@@ -46,8 +46,8 @@ pub struct Habits {
     /// Texts that callers give as inputs, and texts that come out of expressions, are evaluated as expressions. The
     /// original does so always; a server must not, because what somebody typed or an action printed would become code.
     pub evaluate_data: bool,
-    /// Copies two ways in which the original waits for ever: an item that was pending and then succeeds is not
-    /// heard, and a rerun with nothing to run stays `resuming`.
+    /// Copies the ways in which the original does not hear: an end that comes while a task or an item is paused, a
+    /// failure while the workflow is paused, and a rerun with nothing to run, which stays `resuming`.
     pub hang: bool,
 }
 

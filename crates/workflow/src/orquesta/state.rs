@@ -112,9 +112,12 @@ pub enum Fact {
         item: u32,
         /// Which status.
         status: Status,
-        /// Its result; `None` when it is that of the end reported just before.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        result: Option<Value>,
+        /// Its result.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        result: Value,
+        /// Whether the result is that of the end reported just before, which is not repeated.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        heard: bool,
     },
     /// A transition published variables: the next view.
     Published {
@@ -427,8 +430,8 @@ impl State {
                 self.with_staged(node(task), *route, |staged| staged.items = Some(Box::new(items)));
             }
             Fact::Moved { entry, status } => self.settle(*entry, *status),
-            Fact::ItemMoved { task, route, item, status, result } => {
-                let result = result.clone().unwrap_or_else(|| std::mem::take(&mut self.heard));
+            Fact::ItemMoved { task, route, item, status, result, heard } => {
+                let result = if *heard { std::mem::take(&mut self.heard) } else { result.clone() };
                 self.with_staged(node(task), *route, |staged| {
                     if let Some(items) = &mut staged.items {
                         items.set(*item as usize, *status);
@@ -643,7 +646,9 @@ impl State {
         let mut items = if reset { None } else { old.items.clone() };
         if let Some(items) = &mut items {
             for i in 0..items.statuses.len() {
-                if items.statuses[i].is_abended() {
+                // An item that was paused when its task failed would be waited for by nobody.
+                let is_lost = !definition.habits.hang && !items.statuses[i].is_completed();
+                if items.statuses[i].is_abended() || is_lost {
                     items.cursor = items.cursor.min(i);
                     items.set(i, Status::Unset);
                 }
