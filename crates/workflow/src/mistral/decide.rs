@@ -7,7 +7,8 @@
 use super::definition::{Task, Workflow};
 use super::fact::{ExecutionId, Fact, Held, TaskId, TaskState, Wait};
 use super::scope::Place;
-use super::state::{Due, Execution, State, TaskRun};
+use super::state::{Due, Execution, State};
+use super::task_run::TaskRun;
 use super::{Front, report};
 use crate::expressions::{Expr, eval_pairs};
 use crate::step::Step;

@@ -5,8 +5,8 @@
 //! recorded runs of the bare language and production go through the same conductor.
 //!
 //! Sub-workflows run inside the same state and log as executions of their own, numbered from 1; the workflow itself is
-//! execution 0. Start reading at `decide`, which hears a stimulus, then `work` (how a task comes to run), `route` (what
-//! follows it) and `state` (what is remembered).
+//! execution 0. Start reading at `decide`, which hears a stimulus, then `work` (how a task
+//! comes to run), `offer` (what is offered), `settle` (how it ends), `route` (what follows) and `state` (what is remembered).
 //!
 //! Where the recorded engine and sense part, sense was chosen only for what its recorders marked as accidents: a
 //! timeout is final, `wait-before` does not outlive it, a re-run without reset repeats only the failed items.
@@ -18,12 +18,15 @@ mod fact;
 mod inline;
 mod load;
 mod loose_yaml;
+mod offer;
 mod read_task;
 mod report;
 mod route;
 mod scope;
+mod settle;
 pub mod stackstorm;
 mod state;
+mod task_run;
 mod work;
 
 pub use definition::Definition;

@@ -3,7 +3,8 @@
 use super::definition::Definition;
 use super::fact::{ExecutionId, TaskId, TaskState};
 use super::scope::{fill, keys, moment};
-use super::state::{FailureOf, State, TaskRun, action_uuid};
+use super::state::{State, action_uuid};
+use super::task_run::{FailureOf, TaskRun};
 use crate::Run;
 use squall_expr::python;
 use squall_model::{Map, Status, Str, Value};

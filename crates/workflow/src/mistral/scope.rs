@@ -7,7 +7,8 @@
 use super::context::Context;
 use super::definition::{Definition, Workflow};
 use super::fact::{ExecutionId, TaskId};
-use super::state::{Execution, State, TaskRun};
+use super::state::{Execution, State};
+use super::task_run::TaskRun;
 use squall_expr::Error;
 use squall_model::{Map, Str, Timestamp, Value};
 use std::fmt::Write;

@@ -9,6 +9,7 @@
 use super::context::Context;
 use super::definition::{Definition, TaskIndex, Workflow};
 use super::fact::{Began, ExecutionId, Fact, Held, Parent, Policies, TaskId, TaskState, Via, Wait};
+use super::task_run::{Failure, FailureOf, TaskRun};
 use crate::{Offer, Run, RunId, TimerId};
 use squall_model::{Map, Status, Str, Timestamp, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,88 +71,6 @@ pub(crate) struct Records {
     pub latest: Option<TaskId>,
     /// How many of them are open.
     pub open: u32,
-}
-
-/// A task record: one passage through a task, its retries included.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct TaskRun {
-    pub id: TaskId,
-    /// The id that expressions and results show.
-    pub uuid: Str,
-    /// What expressions see as `__task_execution`.
-    pub marker: Value,
-    pub execution: ExecutionId,
-    pub index: TaskIndex,
-    pub name: Str,
-    pub state: TaskState,
-    pub info: Option<Str>,
-    /// What it was handed.
-    pub inbound: Context,
-    /// What it hands on.
-    pub outbound: Context,
-    pub published: Arc<Map>,
-    pub policies: Policies,
-    pub prepared: bool,
-    /// The lists of a task over items.
-    pub items: Option<Arc<Vec<(Str, Value)>>>,
-    /// What its last action was given.
-    pub input: Value,
-    /// Actions and sub-workflows of this try, by item.
-    slots: Vec<Slot>,
-    /// The next item that was never offered.
-    pub next_item: u32,
-    /// Slots that run.
-    pub running: u32,
-    /// Slots that failed.
-    pub failed: u32,
-    /// Slots that were cancelled.
-    pub cancelled: u32,
-    /// The result, once it is settled; a late answer makes it stale.
-    result: Option<Value>,
-    forgot: bool,
-    /// Runs and sub-executions of all tries.
-    pub attempts: u32,
-    /// Which try this is; earlier tries' results do not count.
-    generation: u32,
-    /// Retries made, once there was one.
-    pub retries: Option<u32>,
-    pub failures: Vec<Failure>,
-    pub children: Vec<ExecutionId>,
-    /// Joins: which inbound tasks led here.
-    pub arrived: BTreeSet<TaskIndex>,
-    pub next: Vec<(Str, Option<Via>)>,
-    pub handled: bool,
-    /// Its transitions were looked at.
-    pub followed: bool,
-    pub delay: Option<TimerId>,
-    pub watch: Option<TimerId>,
-    /// What it will be after `wait-after`.
-    pub after: Option<(TaskState, Option<Str>)>,
-    pub waited_after: bool,
-    pub created: Timestamp,
-    pub updated: Timestamp,
-}
-
-/// One action or sub-workflow of the current try.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Slot {
-    state: Option<TaskState>,
-    value: Value,
-}
-
-/// A failed run, for the sentence that explains a failed workflow.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Failure {
-    /// Its number among the runs of the task.
-    pub index: u32,
-    pub of: FailureOf,
-    pub error: Value,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum FailureOf {
-    Run(RunId),
-    Execution(ExecutionId),
 }
 
 /// What an offer belongs to.
@@ -617,109 +536,6 @@ impl Execution {
         base.insert("__env".into(), Value::Map(env.clone()));
         base.insert("__execution".into(), Value::from_pairs([("id", self.uuid.clone())]));
         self.base = Arc::new(base);
-    }
-}
-
-impl TaskRun {
-    /// The result as `task().result` shows it: of a plain task its one answer, of several (or of items) a list.
-    pub fn result(&self) -> Value {
-        self.result.clone().unwrap_or_else(|| self.compute_result())
-    }
-
-    fn compute_result(&self) -> Value {
-        if self.forgot {
-            return Value::Null;
-        }
-        let mut done = self.slots.iter().filter(|slot| slot.state.is_some());
-        if self.items.is_none() && done.clone().count() == 1 {
-            return done.next().map(|slot| slot.value.clone()).unwrap_or_default();
-        }
-        Value::from(done.map(|slot| slot.value.clone()).collect::<Vec<_>>())
-    }
-
-    /// How many items there are; one for a plain task.
-    pub fn item_count(&self) -> u32 {
-        match &self.items {
-            Some(lists) => lists.first().and_then(|(_, list)| list.as_list()).map_or(0, <[Value]>::len) as u32,
-            None => 1,
-        }
-    }
-
-    /// The error of a slot, for a plain task's `state_info`.
-    pub fn last_value(&self) -> Value {
-        self.slots.last().map(|slot| slot.value.clone()).unwrap_or_default()
-    }
-
-    /// Whether the item's slot has to be offered (again).
-    pub fn is_vacant(&self, item: u32) -> bool {
-        self.slots.get(item as usize).is_none_or(|slot| *slot == Slot::default())
-    }
-
-    fn list(&mut self, items: &[(Str, Value)]) {
-        self.items = Some(Arc::new(items.to_vec()));
-        self.slots = vec![Slot::default(); self.item_count() as usize];
-    }
-
-    fn open_slot(&mut self, slot: u32) -> u32 {
-        let place = slot as usize;
-        if self.slots.len() <= place {
-            self.slots.resize(place + 1, Slot::default());
-        }
-        self.slots[place] = Slot::default();
-        self.next_item = self.next_item.max(slot + 1);
-        self.running += 1;
-        self.attempts += 1;
-        slot
-    }
-
-    fn close_slot(&mut self, slot: u32, state: TaskState, value: Value) {
-        let Some(slot) = self.slots.get_mut(slot as usize) else { return };
-        *slot = Slot { state: Some(state), value };
-        self.result = None;
-        self.running = self.running.saturating_sub(1);
-        self.failed += u32::from(state == TaskState::Error);
-        self.cancelled += u32::from(state == TaskState::Cancelled);
-    }
-
-    /// A sub-workflow that had ended goes on.
-    fn reopen_slot(&mut self, slot: u32) {
-        let Some(slot) = self.slots.get_mut(slot as usize) else { return };
-        self.failed -= u32::from(slot.state == Some(TaskState::Error)).min(self.failed);
-        self.cancelled -= u32::from(slot.state == Some(TaskState::Cancelled)).min(self.cancelled);
-        *slot = Slot::default();
-        self.result = None;
-        self.running += 1;
-    }
-
-    /// The slot that the next run of a plain task takes.
-    pub fn next_slot(&self) -> u32 {
-        self.slots.len() as u32
-    }
-
-    fn forget(&mut self) {
-        self.forgot = true;
-        self.result = Some(Value::Null);
-    }
-
-    fn retry(&mut self) {
-        self.restart(true);
-        self.retries = Some(self.retries.unwrap_or(0) + 1);
-    }
-
-    /// Takes the results of the last try back: all of them, or those of items that did not succeed.
-    fn restart(&mut self, reset: bool) {
-        if reset || self.items.is_none() {
-            self.generation += 1;
-            let kept = if self.items.is_some() { self.slots.len() } else { 0 };
-            self.slots = vec![Slot::default(); kept];
-            (self.running, self.next_item) = (0, 0);
-        } else {
-            for slot in self.slots.iter_mut().filter(|slot| slot.state != Some(TaskState::Success)) {
-                *slot = Slot::default();
-            }
-            self.next_item = 0;
-        }
-        (self.failed, self.cancelled, self.result, self.forgot) = (0, 0, None, false);
     }
 }
 

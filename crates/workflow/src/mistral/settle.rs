@@ -1,0 +1,158 @@
+//! How a task ends: its result, what it publishes, and the policies that have their say afterwards.
+
+use super::decide::{COMPLETING, Conductor, info_of};
+use super::definition::{Publish, Task};
+use super::fact::{Fact, Retries, TaskId, TaskState, Wait};
+use super::work::bad_policy;
+use crate::expressions::{Expr, eval_pairs};
+use squall_expr::{Engine, Error, python};
+use squall_model::{Map, Str};
+
+impl Conductor<'_, '_> {
+    /// An action or sub-workflow of a task is over.
+    pub fn slot_done(&mut self, task: TaskId) {
+        let record = self.record(task);
+        if record.state.is_completed() || record.state == TaskState::Delayed {
+            return;
+        }
+        let (execution, running) = (record.execution, record.running);
+        let spec = self.task(task);
+        if spec.items.is_empty() {
+            if running == 0 {
+                let (state, info) = self.end_of_plain(task);
+                self.settle(task, state, info);
+            }
+            return;
+        }
+        let left = (record.next_item..record.item_count()).any(|item| record.is_vacant(item));
+        if left && !self.execution(execution).state.is_completed() {
+            return self.run(task);
+        }
+        if running == 0 {
+            let (state, info) = match (record.cancelled, record.failed) {
+                (0, 0) => (TaskState::Success, None),
+                (0, _) => (TaskState::Error, Some("One or more actions had failed.".into())),
+                _ => (TaskState::Cancelled, Some("One or more actions was cancelled.".into())),
+            };
+            self.settle(task, state, info);
+        }
+    }
+
+    fn end_of_plain(&self, task: TaskId) -> (TaskState, Option<Str>) {
+        let record = self.record(task);
+        if record.cancelled > 0 {
+            return (TaskState::Cancelled, None);
+        }
+        if record.failed == 0 {
+            return (TaskState::Success, None);
+        }
+        let info = match record.children.last() {
+            Some(child) if self.task(task).is_workflow() => self.execution(*child).info.clone(),
+            _ => info_of(&record.last_value()),
+        };
+        (TaskState::Error, info)
+    }
+
+    /// A task has its result: it publishes, then the policies that come after an action have their say.
+    pub fn settle(&mut self, task: TaskId, state: TaskState, info: Option<Str>) {
+        self.emit(Fact::Settled { task, state, info, at: self.at });
+        if let Err(error) = self.publish(task) {
+            return self.fail_by_force(task, COMPLETING, &error.message);
+        }
+        if !self.task(task).keep_result {
+            self.emit(Fact::Forgot { task });
+        }
+        self.after(task);
+    }
+
+    /// Publishes what the task's state calls for. `publish` hides that of `on-success`, and that of `on-complete` both.
+    pub fn publish(&mut self, task: TaskId) -> Result<(), Error> {
+        let spec = self.task(task);
+        let record = self.record(task);
+        let sources: [&Option<Publish>; 3] = match record.state {
+            TaskState::Success => [&spec.on_success.publish, &spec.publish, &spec.on_complete.publish],
+            TaskState::Error => [&spec.on_error.publish, &spec.publish_on_error, &spec.on_complete.publish],
+            TaskState::Skipped => [&spec.on_skip.publish, &spec.publish_on_skip, &None],
+            _ => return Ok(()),
+        };
+        if sources.iter().all(|source| source.is_none()) {
+            if !record.published.is_empty() {
+                self.emit(Fact::Published { task, branch: Map::new(), global: Map::new() });
+            }
+            return Ok(());
+        }
+        let place = self.place(record.execution, Some(task));
+        let view = place.view(record, &record.inbound, None);
+        let (mut branch, mut global) = (Map::new(), Map::new());
+        for source in sources.into_iter().flatten() {
+            branch.extend(eval_pairs(&source.branch, Engine::Mistral, &view, &place)?);
+            global.extend(eval_pairs(&source.global, Engine::Mistral, &view, &place)?);
+        }
+        self.emit(Fact::Published { task, branch, global });
+        Ok(())
+    }
+
+    /// `wait-after`, `fail-on` and `retry`, in this order; then what follows.
+    pub fn after(&mut self, task: TaskId) {
+        let spec = self.task(task);
+        let record = self.record(task);
+        if self.execution(record.execution).state.is_completed() {
+            return;
+        }
+        if record.prepared && !matches!(record.state, TaskState::Cancelled | TaskState::Skipped) {
+            let wait = record.policies.wait_after;
+            if wait > 0 && !record.waited_after {
+                return self.wait(task, Wait::After, wait);
+            }
+            match self.fails_on(task, spec).and_then(|()| self.retries(task, spec)) {
+                Err(error) => return self.fail_by_force(task, COMPLETING, &error),
+                Ok(Some(delay)) => return self.wait(task, Wait::Retry, delay),
+                Ok(None) => {}
+            }
+        }
+        self.follow(task);
+    }
+
+    fn fails_on(&mut self, task: TaskId, spec: &Task) -> Result<(), String> {
+        let Some(expr) = &spec.fail_on else { return Ok(()) };
+        if self.record(task).state != TaskState::Success {
+            return Ok(());
+        }
+        let value = self.eval_outbound(task, expr).map_err(|e| e.message)?;
+        let Some(fails) = value.as_bool() else {
+            let text = format!("{} is not of type 'boolean'", python::repr(&value));
+            return Err(bad_policy("FailOnPolicy", &text, "fail-on"));
+        };
+        if fails {
+            let info = Some("Failed by 'fail-on' policy".into());
+            self.emit(Fact::Settled { task, state: TaskState::Error, info, at: self.at });
+        }
+        Ok(())
+    }
+
+    /// The seconds until the next try, if there is to be one.
+    fn retries(&self, task: TaskId, spec: &Task) -> Result<Option<u64>, String> {
+        let record = self.record(task);
+        let (Some(Retries { count, delay }), Some(retry)) = (record.policies.retry, &spec.retry) else {
+            return Ok(None);
+        };
+        if u64::from(record.retries.unwrap_or(0)) >= count {
+            return Ok(None);
+        }
+        let holds = |expr: &Expr| {
+            let value = self.eval_outbound(task, expr).map_err(|e| e.message)?;
+            Ok::<bool, String>(value.is_truthy())
+        };
+        if record.state == TaskState::Error
+            && let Some(break_on) = &retry.break_on
+            && holds(break_on)?
+        {
+            return Ok(None);
+        }
+        let again = match &retry.continue_on {
+            Some(continue_on) => holds(continue_on)?,
+            None => record.state == TaskState::Error,
+        };
+        Ok(again.then_some(delay))
+    }
+}
