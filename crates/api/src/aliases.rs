@@ -108,9 +108,7 @@ pub(crate) async fn matching(api: State, caller: Caller, body: Payload) -> Resul
 
 /// The command in a body; only what belongs there may be there.
 fn command(body: &Payload, caller: &Caller, allowed: &[&str]) -> Result<Command, Fault> {
-    if let Some(other) = body.object()?.keys().find(|key| !allowed.contains(&&***key)) {
-        return Err(Fault::bad(format!("Additional properties are not allowed ('{other}' was unexpected)")));
-    }
+    body.only(allowed)?;
     let chat = body.optional("source_context", Is::Object)?.cloned().unwrap_or_default();
     let text = body.required_text("command")?.to_owned();
     let channel = body.required_text("source_channel")?.to_owned();

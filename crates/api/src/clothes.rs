@@ -422,7 +422,12 @@ impl Wardrobe<'_> {
                 set(name, value.clone());
             }
         }
-        set("context", plain.get("context").cloned().unwrap_or_else(Value::map));
+        set("context", worn_context(plain, runner.map(|r| r.name), status));
+        for (name, from) in [("workflow_execution", "workflow_execution_id"), ("task_execution", "task_execution_id")] {
+            if let Some(id) = plain.at(&["context", "orquesta", from]) {
+                set(name, id.clone());
+            }
+        }
         if !children.is_empty() {
             set("children", children.into());
         }
@@ -441,8 +446,7 @@ impl Wardrobe<'_> {
 
     fn live(&self, plain: &Value, is_workflow: bool, status: &str) -> Value {
         let of = plain.get("liveaction").and_then(Value::as_map).cloned().unwrap_or_default();
-        let began = !matches!(status, "requested" | "scheduled" | "delayed");
-        let runs_on = if began {
+        let runs_on = if began(status) {
             object([("hostname", self.host.into()), ("pid", std::process::id().into())])
         } else {
             Value::map()
@@ -454,6 +458,20 @@ impl Wardrobe<'_> {
         live.insert("runner_info".into(), runs_on);
         live.into()
     }
+}
+
+/// An Orquesta workflow that began names its run, which here is the execution itself.
+fn worn_context(plain: &Value, runner: Option<&str>, status: &str) -> Value {
+    let mut context = plain.get("context").and_then(Value::as_map).cloned().unwrap_or_default();
+    if runner == Some("orquesta") && began(status) {
+        context.insert("workflow_execution".into(), plain.get("id").cloned().unwrap_or_default());
+    }
+    context.into()
+}
+
+/// Whether something of it ran.
+fn began(status: &str) -> bool {
+    !matches!(status, "requested" | "scheduled" | "delayed")
 }
 
 /// StackStorm schedules everything; what squall starts without a wait was scheduled in the moment it ran.

@@ -568,9 +568,7 @@ pub(crate) async fn change(
     Path(id): Path<String>,
     body: Payload,
 ) -> Result<Response, Fault> {
-    if let Some(other) = body.object()?.keys().find(|key| !matches!(&***key, "status" | "result")) {
-        return Err(Fault::bad(format!("Additional properties are not allowed ('{other}' was unexpected)")));
-    }
+    body.only(&["status", "result"])?;
     let wish = body.required_text("status")?;
     let wish: Status = wish.parse().map_err(|_| {
         let all: Vec<String> = Status::ALL.iter().map(|s| format!("'{s}'")).collect();

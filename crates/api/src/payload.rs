@@ -106,6 +106,14 @@ impl Payload {
         self.0.as_map().ok_or_else(|| wrong(&self.0, Is::Object))
     }
 
+    /// Refuses fields that nobody declared.
+    pub fn only(&self, allowed: &[&str]) -> Result<(), Fault> {
+        match self.object()?.keys().find(|key| !allowed.contains(&&***key)) {
+            Some(other) => Err(Fault::bad(format!("Additional properties are not allowed ('{other}' was unexpected)"))),
+            None => Ok(()),
+        }
+    }
+
     /// A field that must be there.
     pub fn required(&self, name: &str, is: Is) -> Result<&Value, Fault> {
         let value = self.object()?.get(name).ok_or_else(|| Fault::bad(format!("'{name}' is a required property")))?;

@@ -92,6 +92,7 @@ pub(crate) async fn wait(api: State, caller: Caller, query: Query, Path(id): Pat
 
 /// `POST /v1/squall/tokens` `{user?, ttl?}`: a token for oneself, or for others by whoever manages them.
 pub(crate) async fn mint(api: State, caller: Caller, body: Payload) -> Result<Response, Fault> {
+    body.only(&["user", "ttl"])?;
     let user = body.text("user")?.unwrap_or(&caller.who.user);
     if user != caller.who.user || matches!(caller.who.via, Via::Execution(_)) {
         authorize(&caller.who, Wish::ManagePeople)?;
@@ -123,6 +124,7 @@ pub(crate) async fn put_user(
 ) -> Result<Response, Fault> {
     authorize(&caller.who, Wish::ManagePeople)?;
     plain(&name)?;
+    body.only(&["password", "role", "active"])?;
     let old = api.engine().store().user(&name)?;
     let role =
         match body.text("role")? {
