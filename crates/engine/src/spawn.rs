@@ -78,10 +78,19 @@ fn child_context(parent: &Execution, offer: &Offer, action: &Action) -> Map {
         context.insert("user".into(), user.clone());
     }
     context.insert("pack".into(), (&*action.reference.pack).into());
-    for (key, value) in &offer.child.context {
-        context.insert(key.clone(), value.clone());
+    if !offer.child.context.is_empty() {
+        context.insert(language_key(&parent.request.runner).into(), offer.child.context.clone().into());
     }
     context
+}
+
+/// Where clients look for what a language tells about a task: they name children by `orquesta.task_name` or `chain.name`.
+fn language_key(runner: &str) -> &str {
+    match runner {
+        "action-chain" => "chain",
+        "mistral-v2" => "mistral",
+        other => other,
+    }
 }
 
 /// Whether the task reports to the chat of its workflow as well.
