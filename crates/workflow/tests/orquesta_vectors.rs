@@ -136,3 +136,50 @@ fn recorded_cases_run_as_recorded() {
 fn recorded_cases_survive_a_reload_before_every_step() {
     run(true);
 }
+
+/// The six verbs, one by one, each with what the engine answers.
+#[test]
+fn the_verbs_can_be_called_by_hand() {
+    let case = json!({
+        "definition": "tasks: {a: {with: {items: '<% [1, 2] %>', concurrency: 1}, action: core.a v=<% item() %>}}\noutput: [{n: 1}]",
+        "ops": [
+            {"op": "request", "status": "running"},
+            {"op": "next"},
+            {"op": "event", "task": "a", "route": 0, "item": 0, "status": "running"},
+            {"op": "next"},
+            {"op": "reload"},
+            {"op": "event", "task": "a", "route": 0, "item": 0, "status": "failed", "result": "x", "accumulated": ["x", null]},
+            {"op": "event", "task": "zz", "route": 0, "status": "running"},
+            {"op": "request", "status": "paused"},
+            {"op": "render"},
+            {"op": "reload"},
+            {"op": "rerun", "tasks": [{"task": "a", "route": 0, "reset": true}]},
+            {"op": "next"},
+        ],
+    });
+    let got = squall_workflow::orquesta::simulate(&case);
+    let offer = |item: u32| {
+        json!([{"id": "a", "route": 0, "items_count": 2, "concurrency": 1,
+            "actions": [{"action": "core.a", "input": {"v": item + 1}, "item_id": item}]}])
+    };
+    let answers: Vec<Value> = list(got.get("ops"))
+        .iter()
+        .map(|op| pick(op, &["op", "tasks", "task_status", "raises", "workflow_status"]))
+        .collect();
+    let want = json!([
+        {"op": "request", "workflow_status": "running"},
+        {"op": "next", "workflow_status": "running", "tasks": offer(0)},
+        {"op": "event", "workflow_status": "running", "task_status": "running"},
+        {"op": "next", "workflow_status": "running", "tasks": []},
+        {"op": "reload", "workflow_status": "running"},
+        {"op": "event", "workflow_status": "failed", "task_status": "failed"},
+        {"op": "event", "workflow_status": "failed", "raises": "InvalidTask"},
+        {"op": "request", "workflow_status": "failed", "raises": "InvalidWorkflowStatusTransition"},
+        {"op": "render", "workflow_status": "failed"},
+        {"op": "reload", "workflow_status": "failed"},
+        {"op": "rerun", "workflow_status": "resuming", "tasks": [{"task": "a", "route": 0, "reset": true}]},
+        {"op": "next", "workflow_status": "resuming", "tasks": offer(0)},
+    ]);
+    assert_eq!(norm(&Value::from(answers)), norm(&want));
+    assert_eq!(got["task_statuses"], json!([["a", 0, "failed"], ["a", 0, null]]));
+}
