@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 pub mod alias;
+pub mod confirmation;
 mod content;
 mod definitions;
 mod due;

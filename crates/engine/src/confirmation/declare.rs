@@ -1,0 +1,918 @@
+//! What content and callers may say about confirmation, from one word to the full form.
+//!
+//! `confirm: true`, `confirm: {by: "role:sre", count: 2}` and the body of a server rule become the same [`Rule`].
+//! A declaration can only ask for more; there is no word here that takes a requirement away. Every problem is found,
+//! with its path; whoever has the text turns paths into lines.
+//!
+//! Start reading at [`declared`].
+
+use super::digest::{canonical, sha256_hex};
+use super::people::{Assurance, Requirement, Who};
+use serde::{Deserialize, Serialize};
+use squall_model::{ActionRef, Map, Value};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long people have to confirm their own command.
+pub const SELF_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long others have to approve.
+pub const APPROVAL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// The range of timeouts.
+pub const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(7 * 86_400));
+/// The most people that a requirement can name, the most requirements of a rule, the most reminders.
+const MAX_COUNT: i64 = 10;
+const MAX_REQUIREMENTS: usize = 5;
+const MAX_REMINDERS: usize = 3;
+/// Timeouts from here on have a reminder at half time unless the rule says otherwise.
+const REMIND_FROM: Duration = Duration::from_secs(300);
+/// How long after its release a run may still start.
+pub const START_WITHIN: Duration = Duration::from_secs(3_600);
+
+/// A way to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// `!confirm CODE` in chat, from old bots too.
+    Command,
+    /// A plain yes or no in the question's thread.
+    Reply,
+    /// A button below the question.
+    Button,
+    /// A reaction on the question.
+    Reaction,
+    /// The web page.
+    Web,
+    /// The command line.
+    Cli,
+    /// REST, and the inquiry API.
+    Api,
+    /// A client of an agent that asked its user.
+    Elicitation,
+}
+
+impl Way {
+    /// Every way with its name in files.
+    pub const ALL: [(&'static str, Way); 8] = [
+        ("command", Way::Command),
+        ("reply", Way::Reply),
+        ("button", Way::Button),
+        ("reaction", Way::Reaction),
+        ("web", Way::Web),
+        ("cli", Way::Cli),
+        ("api", Way::Api),
+        ("elicitation", Way::Elicitation),
+    ];
+
+    /// Its name in files.
+    pub fn as_str(self) -> &'static str {
+        Way::ALL.iter().find(|(_, way)| *way == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// What a rule wants beside a yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Nothing; what is said is kept as a note.
+    #[default]
+    None,
+    /// May be given.
+    Optional,
+    /// Must be given.
+    Required,
+}
+
+/// When people are reminded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remind {
+    /// After so many hundredths of the timeout.
+    Percent(u8),
+    /// So many seconds before the end.
+    Left(u64),
+}
+
+/// Who is asked in addition when nobody answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escalation {
+    /// Seconds after the question.
+    pub after: u64,
+    /// Who is mentioned: `role:lead`.
+    pub mention: Vec<String>,
+    /// Who may answer from then on as well.
+    pub add_who: Vec<Who>,
+}
+
+/// Where the question goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Where the command was typed.
+    pub origin: bool,
+    /// Other places, as `network:channel`.
+    pub also: Vec<String>,
+    /// Who is mentioned.
+    pub mention: Vec<String>,
+    /// Whether each possible answerer gets it in private too.
+    pub dm: bool,
+}
+
+/// Whether the question shows a dry run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DryRun {
+    /// No.
+    #[default]
+    Off,
+    /// If the action has one.
+    Auto,
+    /// Without one nothing is asked and nothing is run.
+    Required,
+}
+
+/// What the question shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Show {
+    /// Names of parameters; empty means all.
+    pub params: Vec<String>,
+    /// Parameters that are left out.
+    pub hide: Vec<String>,
+    /// Whether a dry run is shown.
+    pub dry_run: DryRun,
+    /// Whether it must give the same at the release.
+    pub recheck_dry_run: bool,
+}
+
+/// What one source asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its id; for declarations where it stands: `alias ops.restart`.
+    pub id: String,
+    /// Why, for people.
+    pub why: String,
+    /// Who must agree. Phrases are templates here.
+    pub require: Vec<Requirement>,
+    /// Where it is asked.
+    pub ask: Ask,
+    /// What is shown.
+    pub show: Show,
+    /// How it can be answered.
+    pub ways: BTreeSet<Way>,
+    /// Whether the ways were written down; otherwise requests from outside of chat may be answered there too.
+    pub ways_written: bool,
+    /// Whether a no needs a reason.
+    pub deny_reason: Reason,
+    /// Whether a yes needs one.
+    pub grant_reason: Reason,
+    /// Seconds.
+    pub timeout: u64,
+    /// Reminders.
+    pub remind: Vec<Remind>,
+    /// Escalations.
+    pub escalate: Vec<Escalation>,
+    /// Who may break the glass; empty means nobody.
+    pub break_glass: Vec<Who>,
+    /// How many refusals end it.
+    pub deny_count: u32,
+    /// Whether tasks inside of workflows are asked about as well.
+    pub deep: bool,
+    /// Seconds after the release within which the run must start.
+    pub start_within: u64,
+    /// SHA-256 (hex) of all the above.
+    pub sha: String,
+}
+
+/// Where a declaration stands.
+#[derive(Debug, Clone, Copy)]
+pub enum Origin<'a> {
+    /// On an alias: guards that command only.
+    Alias(&'a ActionRef),
+    /// On an action: guards it wherever it is called from.
+    Action(&'a ActionRef),
+    /// In a pack's policy for an action.
+    Policy(&'a ActionRef),
+    /// With the request itself.
+    Call,
+}
+
+impl Origin<'_> {
+    fn id(&self) -> String {
+        match self {
+            Origin::Alias(reference) => format!("alias {reference}"),
+            Origin::Action(reference) => format!("action {reference}"),
+            Origin::Policy(reference) => format!("policy {reference}"),
+            Origin::Call => "call".into(),
+        }
+    }
+
+    fn why(&self) -> &'static str {
+        match self {
+            Origin::Alias(_) => "asked by the command itself",
+            Origin::Action(_) => "asked by the action itself",
+            Origin::Policy(_) => "asked by a policy of the pack",
+            Origin::Call => "asked by the caller",
+        }
+    }
+}
+
+/// What a declaration says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Declared {
+    /// Nothing: null or `false`.
+    Nothing,
+    /// A rule of its own.
+    Rule(Arc<Rule>),
+    /// A server rule by its id; a name that no rule has stops the run.
+    Named(String),
+}
+
+/// A step of the way to a problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Into a map.
+    Key(String),
+    /// Into a list.
+    Item(usize),
+}
+
+/// Something that cannot be meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub path: Vec<Step>,
+    /// Whether it is about the last key itself instead of its value.
+    pub at_key: bool,
+    /// What.
+    pub message: String,
+    /// The way out.
+    pub help: Option<String>,
+}
+
+/// `require[0].count: must be a whole number from 1 to 10`
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.path.iter().enumerate() {
+            match step {
+                Step::Key(key) if at == 0 => write!(f, "{key}")?,
+                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Item(n) => write!(f, "[{n}]")?,
+            }
+        }
+        let separator = if self.path.is_empty() { "" } else { ": " };
+        write!(f, "{separator}{}", self.message)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({help})"))
+    }
+}
+
+/// Reads what stands under `confirm`, in a tag's value, in a policy's parameters or in a call.
+pub fn declared(origin: Origin<'_>, value: &Value) -> Result<Declared, Vec<Problem>> {
+    let plain = |requirement| Declared::Rule(Arc::new(own(origin, requirement)));
+    match value {
+        Value::Null | Value::Bool(false) => Ok(Declared::Nothing),
+        Value::Bool(true) => Ok(plain(self_confirm())),
+        Value::Str(text) => match text.trim() {
+            t if t.eq_ignore_ascii_case("true") => Ok(plain(self_confirm())),
+            t if t.eq_ignore_ascii_case("false") || t.is_empty() => Ok(Declared::Nothing),
+            t => Ok(Declared::Named(t.to_owned())),
+        },
+        // A policy without parameters asks for the usual.
+        Value::Map(map) if map.is_empty() => Ok(plain(self_confirm())),
+        Value::Map(map) => {
+            let problems = RefCell::default();
+            let at = At { value, path: Vec::new(), problems: &problems };
+            if let Some(Value::Str(name)) = map.get("rule") {
+                at.known(&["rule"]);
+                return settled(problems, Declared::Named(name.to_string()));
+            }
+            let rule = body(&at, origin.id(), Some(origin.why()), &[]);
+            settled(problems, Declared::Rule(Arc::new(rule)))
+        }
+        _ => Err(vec![Problem {
+            path: Vec::new(),
+            at_key: false,
+            message: "must be `true`, the id of a rule, or a map".into(),
+            help: Some("`true` asks the requester; `{by: \"role:sre\", count: 2}` asks two others".into()),
+        }]),
+    }
+}
+
+fn settled<T>(problems: RefCell<Vec<Problem>>, value: T) -> Result<T, Vec<Problem>> {
+    let problems = problems.into_inner();
+    if problems.is_empty() { Ok(value) } else { Err(problems) }
+}
+
+fn self_confirm() -> Requirement {
+    requirement(vec![Who::Requester])
+}
+
+fn requirement(who: Vec<Who>) -> Requirement {
+    let own = who == [Who::Requester];
+    Requirement {
+        who,
+        count: 1,
+        exclude_requester: !own,
+        exclude_editor: false,
+        min_assurance: if own { Assurance::A1 } else { Assurance::A2 },
+        phrase: None,
+        phrase_hint: None,
+    }
+}
+
+/// `confirm: true`
+fn own(origin: Origin<'_>, requirement: Requirement) -> Rule {
+    Rule {
+        id: origin.id(),
+        why: origin.why().into(),
+        require: vec![requirement],
+        ask: Ask { origin: true, also: Vec::new(), mention: Vec::new(), dm: false },
+        show: Show::default(),
+        ways: [Way::Command, Way::Reply, Way::Button].into(),
+        ways_written: false,
+        deny_reason: Reason::Optional,
+        grant_reason: Reason::None,
+        timeout: SELF_TIMEOUT.as_secs(),
+        remind: Vec::new(),
+        escalate: Vec::new(),
+        break_glass: Vec::new(),
+        deny_count: 1,
+        deep: true,
+        start_within: START_WITHIN.as_secs(),
+        sha: String::new(),
+    }
+    .sealed()
+}
+
+impl Rule {
+    /// Puts in the hash of everything else.
+    fn sealed(mut self) -> Rule {
+        self.sha = String::new();
+        let json = serde_json::to_value(&self).unwrap_or_default();
+        self.sha = sha256_hex(&canonical(&Value::from(&json)));
+        self
+    }
+}
+
+/// Keys of a rule's body.
+const BODY: &[&str] = &[
+    "why",
+    "require",
+    "by",
+    "count",
+    "phrase",
+    "exclude_requester",
+    "exclude_editor",
+    "min_assurance",
+    "ask",
+    "show",
+    "answer",
+    "timeout",
+    "remind",
+    "escalate",
+    "break_glass",
+    "deny_count",
+    "deep",
+    "start_within",
+];
+
+/// Keys of the short form, which is one requirement.
+const SHORT: &[&str] = &["by", "count", "phrase", "exclude_requester", "exclude_editor", "min_assurance"];
+
+/// Reads the body of a rule; `more` are keys that somebody else reads.
+pub(super) fn body(at: &At<'_>, id: String, why: Option<&str>, more: &[&str]) -> Rule {
+    at.known(&[BODY, more].concat());
+    let require = requirements(at);
+    let only_self = require.iter().all(Requirement::is_self);
+    let usual = if only_self { SELF_TIMEOUT } else { APPROVAL_TIMEOUT };
+    let timeout = at.key("timeout").and_then(|t| t.duration(TIMEOUTS)).unwrap_or(usual);
+    let answer = at.key("answer");
+    if let Some(answer) = &answer {
+        answer.known(&["via", "reason"]);
+    }
+    let written = answer.as_ref().and_then(|a| a.key("via")).map(|via| ways(&via));
+    let reason = answer.as_ref().and_then(|a| a.key("reason"));
+    if let Some(reason) = &reason {
+        reason.known(&["deny", "grant"]);
+    }
+    let wanted = |key: &str, default| {
+        let names = [("none", Reason::None), ("optional", Reason::Optional), ("required", Reason::Required)];
+        reason.as_ref().and_then(|r| r.key(key)).and_then(|r| r.one_of(&names)).unwrap_or(default)
+    };
+    Rule {
+        id,
+        why: at.key("why").and_then(|w| w.text()).or(why.map(str::to_owned)).unwrap_or_default(),
+        require,
+        ask: ask(at),
+        show: show(at),
+        ways_written: written.is_some(),
+        ways: written.unwrap_or_else(usual_ways),
+        deny_reason: wanted("deny", Reason::Optional),
+        grant_reason: wanted("grant", Reason::None),
+        timeout: timeout.as_secs(),
+        remind: reminders(at, timeout),
+        escalate: at.items("escalate").iter().map(escalation).collect(),
+        break_glass: at.key("break_glass").map(|b| who(&b)).unwrap_or_default(),
+        deny_count: at.key("deny_count").and_then(|d| d.whole(1..=MAX_COUNT)).unwrap_or(1) as u32,
+        deep: at.key("deep").and_then(|d| d.boolean()).unwrap_or(true),
+        start_within: at
+            .key("start_within")
+            .and_then(|s| s.duration((Duration::from_secs(1), TIMEOUTS.1)))
+            .unwrap_or(START_WITHIN)
+            .as_secs(),
+        sha: String::new(),
+    }
+    .sealed()
+}
+
+fn usual_ways() -> BTreeSet<Way> {
+    [Way::Command, Way::Reply, Way::Button, Way::Web, Way::Cli, Way::Api].into()
+}
+
+fn requirements(at: &At<'_>) -> Vec<Requirement> {
+    let Some(list) = at.key("require") else {
+        let short = SHORT.iter().any(|key| at.value.get(key).is_some());
+        return if short { vec![one_requirement(at, "by")] } else { vec![self_confirm()] };
+    };
+    for key in SHORT.iter().filter(|key| at.value.get(key).is_some()) {
+        at.problem_at_key(key, format!("`{key}` beside `require` has no place"), Some("write it inside of `require`"));
+    }
+    let items = at.items("require");
+    if items.is_empty() || items.len() > MAX_REQUIREMENTS {
+        list.problem(format!("must be a list of 1 to {MAX_REQUIREMENTS} requirements"));
+    }
+    items
+        .iter()
+        .map(|item| {
+            let keys = ["who", "count", "phrase", "exclude_requester", "exclude_editor", "min_assurance"];
+            item.known(&keys);
+            one_requirement(item, "who")
+        })
+        .collect()
+}
+
+fn one_requirement(at: &At<'_>, who_key: &'static str) -> Requirement {
+    let set = match at.key(who_key) {
+        Some(named) => who(&named),
+        None if who_key == "who" => {
+            at.problem("needs the key `who`".into());
+            Vec::new()
+        }
+        None => vec![Who::Requester],
+    };
+    let usual = requirement(set);
+    let exclude_requester = at.key("exclude_requester").and_then(|e| e.boolean()).unwrap_or(usual.exclude_requester);
+    if exclude_requester && usual.is_self() {
+        at.problem("`exclude_requester` leaves nobody: the requester is the only one asked".into());
+    }
+    let levels = ["A1", "A2", "A3"].map(|name| (name, Assurance::parse(name).unwrap_or(Assurance::A3)));
+    let count = at.key("count").and_then(|c| c.whole(1..=MAX_COUNT)).unwrap_or(1) as u32;
+    if count > 1 && usual.is_self() {
+        at.problem("the requester is one person, so `count` can only be 1".into());
+    }
+    let phrase = at.key("phrase").and_then(|p| p.text());
+    Requirement {
+        count,
+        exclude_requester,
+        exclude_editor: at.key("exclude_editor").and_then(|e| e.boolean()).unwrap_or(false),
+        min_assurance: at.key("min_assurance").and_then(|m| m.one_of(&levels)).unwrap_or(usual.min_assurance),
+        phrase_hint: phrase.as_deref().map(hint),
+        phrase,
+        ..usual
+    }
+}
+
+/// `{{ params.env }}` is hinted at as `<env>`; anything else as it stands, since typing it is the point.
+fn hint(phrase: &str) -> String {
+    let inside = phrase.trim().strip_prefix("{{").and_then(|p| p.strip_suffix("}}")).map(str::trim);
+    match inside {
+        Some(path) if !path.contains("{{") => format!("<{}>", path.rsplit('.').next().unwrap_or(path)),
+        _ => phrase.to_owned(),
+    }
+}
+
+/// `requester`, `role:sre`, `{role: [sre]}`, or a list of these.
+pub(super) fn who(at: &At<'_>) -> Vec<Who> {
+    let mut set = match at.value {
+        Value::Str(text) => who_text(at, text).into_iter().collect(),
+        Value::List(_) => at.list().iter().flat_map(who).collect(),
+        Value::Map(_) => {
+            at.known(&["user", "role", "group", "on_call"]);
+            let texts = |key: &str| at.key(key).map(|k| k.texts()).unwrap_or_default();
+            let mut set: Vec<Who> = texts("user").into_iter().map(Who::User).collect();
+            set.extend(texts("role").into_iter().map(Who::Role));
+            set.extend(texts("group").into_iter().map(Who::Group));
+            for name in texts("on_call") {
+                set.extend(on_call(at, &name));
+            }
+            set
+        }
+        _ => {
+            at.problem("must be `requester`, `anyone`, or `{user: […], role: […], group: […], on_call: …}`".into());
+            return Vec::new();
+        }
+    };
+    if set.is_empty() && !at.failed() {
+        at.problem("names nobody".into());
+    }
+    set.sort();
+    set.dedup();
+    set
+}
+
+fn who_text(at: &At<'_>, text: &str) -> Option<Who> {
+    match text.split_once(':') {
+        None if text == "requester" => Some(Who::Requester),
+        None if text == "anyone" => Some(Who::Anyone),
+        Some(("user", name)) if !name.is_empty() => Some(Who::User(name.into())),
+        Some(("role", name)) if !name.is_empty() => Some(Who::Role(name.into())),
+        Some(("group", name)) if !name.is_empty() => Some(Who::Group(name.into())),
+        Some(("on_call", name)) => on_call(at, name),
+        _ => {
+            let help = "`requester`, `anyone`, `user:…`, `role:…`, `group:…` and `on_call:pack.action` are known";
+            at.problem_with_help(format!("`{text}` names nobody"), help);
+            None
+        }
+    }
+}
+
+fn on_call(at: &At<'_>, name: &str) -> Option<Who> {
+    match name.parse() {
+        Ok(action) => Some(Who::OnCall(action)),
+        Err(_) => {
+            at.problem(format!("`{name}` is no action: expected `pack.name`"));
+            None
+        }
+    }
+}
+
+fn ways(at: &At<'_>) -> BTreeSet<Way> {
+    let items = at.list();
+    if items.is_empty() {
+        at.problem("must list at least one way to answer".into());
+    }
+    items.iter().filter_map(|item| item.one_of(&Way::ALL)).collect()
+}
+
+fn ask(at: &At<'_>) -> Ask {
+    let usual = Ask { origin: true, also: Vec::new(), mention: Vec::new(), dm: false };
+    let Some(ask) = at.key("ask") else { return usual };
+    ask.known(&["in", "also", "mention", "dm"]);
+    let mut also: Vec<String> = ask.key("also").map(|a| a.places()).unwrap_or_default();
+    let origin = match ask.key("in") {
+        None => true,
+        Some(place) if place.value.as_str() == Some("origin") => true,
+        Some(place) => {
+            also.extend(place.places());
+            false
+        }
+    };
+    Ask {
+        origin,
+        also,
+        mention: ask.key("mention").map(|m| m.texts()).unwrap_or_default(),
+        dm: ask.key("dm").and_then(|d| d.boolean()).unwrap_or(false),
+    }
+}
+
+fn show(at: &At<'_>) -> Show {
+    let Some(show) = at.key("show") else { return Show::default() };
+    show.known(&["params", "hide", "dry_run", "recheck_dry_run"]);
+    let params = match show.key("params") {
+        Some(params) if params.value.as_str() == Some("all") => Vec::new(),
+        Some(params) => params.texts(),
+        None => Vec::new(),
+    };
+    let names = [("auto", DryRun::Auto), ("required", DryRun::Required), ("off", DryRun::Off)];
+    let dry_run = match show.key("dry_run") {
+        Some(At { value: Value::Bool(false), .. }) | None => DryRun::Off,
+        Some(named) => named.one_of(&names).unwrap_or_default(),
+    };
+    Show {
+        params,
+        hide: show.key("hide").map(|h| h.texts()).unwrap_or_default(),
+        dry_run,
+        recheck_dry_run: show.key("recheck_dry_run").and_then(|r| r.boolean()).unwrap_or(false),
+    }
+}
+
+fn reminders(at: &At<'_>, timeout: Duration) -> Vec<Remind> {
+    let Some(list) = at.key("remind") else {
+        return if timeout >= REMIND_FROM { vec![Remind::Percent(50)] } else { Vec::new() };
+    };
+    let items = list.list();
+    if items.len() > MAX_REMINDERS {
+        list.problem(format!("at most {MAX_REMINDERS} reminders"));
+    }
+    items.iter().filter_map(|item| reminder(item, timeout)).collect()
+}
+
+fn reminder(at: &At<'_>, timeout: Duration) -> Option<Remind> {
+    let read = |text: &str| {
+        if let Some(percent) = text.strip_suffix('%') {
+            return percent.parse::<u8>().ok().filter(|p| (1..=99).contains(p)).map(Remind::Percent);
+        }
+        let left = duration(text.strip_suffix("-left")?)?;
+        (left < timeout && !left.is_zero()).then_some(Remind::Left(left.as_secs()))
+    };
+    let read = at.value.as_str().and_then(read);
+    if read.is_none() {
+        at.problem("must be a share of the timeout (`50%`) or a time before its end (`2m-left`)".into());
+    }
+    read
+}
+
+fn escalation(at: &At<'_>) -> Escalation {
+    at.known(&["after", "mention", "add_who"]);
+    let after = at.key("after").and_then(|a| a.duration((Duration::from_secs(1), TIMEOUTS.1)));
+    if after.is_none() && !at.failed() {
+        at.problem("needs the key `after`".into());
+    }
+    Escalation {
+        after: after.unwrap_or(TIMEOUTS.1).as_secs(),
+        mention: at.key("mention").map(|m| m.texts()).unwrap_or_default(),
+        add_who: at.key("add_who").map(|a| who(&a)).unwrap_or_default(),
+    }
+}
+
+/// `90`, `90s`, `15m`, `1h30m`, `7d`
+pub fn duration(text: &str) -> Option<Duration> {
+    let mut total = 0u64;
+    let mut number: Option<u64> = None;
+    for c in text.trim().chars() {
+        if let Some(digit) = c.to_digit(10) {
+            number = Some(number.unwrap_or(0).checked_mul(10)?.checked_add(u64::from(digit))?);
+            continue;
+        }
+        let unit = match c {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return None,
+        };
+        total = total.checked_add(number.take()?.checked_mul(unit)?)?;
+    }
+    match number {
+        None if total == 0 => None,
+        None => Some(Duration::from_secs(total)),
+        Some(seconds) if total == 0 => Some(Duration::from_secs(seconds)),
+        Some(_) => None,
+    }
+}
+
+/// A value with the way to it.
+pub(super) struct At<'a> {
+    pub(super) value: &'a Value,
+    pub(super) path: Vec<Step>,
+    pub(super) problems: &'a RefCell<Vec<Problem>>,
+}
+
+impl<'a> At<'a> {
+    fn step(&self, step: Step, value: &'a Value) -> At<'a> {
+        let mut path = self.path.clone();
+        path.push(step);
+        At { value, path, problems: self.problems }
+    }
+
+    pub(super) fn note(&self, path: Vec<Step>, at_key: bool, message: String, help: Option<String>) {
+        self.problems.borrow_mut().push(Problem { path, at_key, message, help });
+    }
+
+    pub(super) fn problem(&self, message: String) {
+        self.note(self.path.clone(), false, message, None);
+    }
+
+    pub(super) fn problem_with_help(&self, message: String, help: &str) {
+        self.note(self.path.clone(), false, message, Some(help.into()));
+    }
+
+    fn problem_at_key(&self, key: &str, message: String, help: Option<&str>) {
+        let mut path = self.path.clone();
+        path.push(Step::Key(key.into()));
+        self.note(path, true, message, help.map(str::to_owned));
+    }
+
+    /// Whether something inside of this value was noted.
+    fn failed(&self) -> bool {
+        self.problems.borrow().iter().any(|p| p.path.starts_with(&self.path))
+    }
+
+    fn map(&self) -> Option<&'a Map> {
+        self.value.as_map()
+    }
+
+    /// Notes every key that means nothing.
+    pub(super) fn known(&self, keys: &[&str]) {
+        let Some(map) = self.map() else {
+            return self.problem("must be a map of keys and values".into());
+        };
+        for key in map.keys().filter(|key| !keys.contains(&&***key)) {
+            let close = keys.iter().find(|known| strsim::damerau_levenshtein(known, key) <= 2);
+            let help = match close {
+                Some(close) => format!("did you mean `{close}`?"),
+                None => format!("known here: {}", keys.join(", ")),
+            };
+            self.problem_at_key(key, format!("`{key}` has no meaning here"), Some(&help));
+        }
+    }
+
+    /// The value of a key, unless absent or null.
+    pub(super) fn key(&self, key: &str) -> Option<At<'a>> {
+        let value = self.map()?.get(key).filter(|value| !value.is_null())?;
+        Some(self.step(Step::Key(key.into()), value))
+    }
+
+    /// The items of a list; one value alone counts as a list of one.
+    pub(super) fn list(&self) -> Vec<At<'a>> {
+        match self.value.as_list() {
+            Some(items) => items.iter().enumerate().map(|(n, item)| self.step(Step::Item(n), item)).collect(),
+            None => vec![At { value: self.value, path: self.path.clone(), problems: self.problems }],
+        }
+    }
+
+    pub(super) fn items(&self, key: &str) -> Vec<At<'a>> {
+        self.key(key).map(|list| list.list()).unwrap_or_default()
+    }
+
+    pub(super) fn text(&self) -> Option<String> {
+        match self.value {
+            Value::Str(text) => Some(text.to_string()),
+            _ => {
+                self.problem_with_help("must be a text".into(), "put it in quotes");
+                None
+            }
+        }
+    }
+
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.list().iter().filter_map(At::text).collect()
+    }
+
+    fn places(&self) -> Vec<String> {
+        let is_place = |item: &At<'_>| {
+            let text = item.text()?;
+            let good = text.split_once(':').is_some_and(|(network, id)| !network.is_empty() && !id.is_empty());
+            if !good {
+                item.problem_with_help(
+                    format!("`{text}` is no channel"),
+                    "write `network:channel`, e.g. `slack:C0123`",
+                );
+            }
+            good.then_some(text)
+        };
+        self.list().iter().filter_map(is_place).collect()
+    }
+
+    pub(super) fn boolean(&self) -> Option<bool> {
+        let read = self.value.as_bool();
+        if read.is_none() {
+            self.problem("must be true or false".into());
+        }
+        read
+    }
+
+    fn whole(&self, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        let read = self.value.as_int().filter(|n| range.contains(n));
+        if read.is_none() {
+            self.problem(format!("must be a whole number from {} to {}", range.start(), range.end()));
+        }
+        read
+    }
+
+    fn duration(&self, (least, most): (Duration, Duration)) -> Option<Duration> {
+        let read = match self.value {
+            Value::Int(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
+            Value::Str(text) => duration(text),
+            _ => None,
+        };
+        let fits = read.filter(|d| (least..=most).contains(d));
+        if fits.is_none() {
+            let days = most.as_secs() / 86_400;
+            self.problem_with_help(
+                format!("must be a duration from {} s to {days} d", least.as_secs()),
+                "write `90s`, `15m`, `1h30m` or `7d`",
+            );
+        }
+        fits
+    }
+
+    pub(super) fn one_of<T: Copy>(&self, names: &[(&str, T)]) -> Option<T> {
+        let text = self.value.as_str();
+        let found = text.and_then(|text| names.iter().find(|(name, _)| *name == text)).map(|(_, value)| *value);
+        if found.is_none() {
+            let known: Vec<_> = names.iter().map(|(name, _)| *name).collect();
+            self.problem(format!("must be one of {}", known.join(", ")));
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_model::from_json;
+
+    fn read(json: &str) -> Result<Declared, Vec<Problem>> {
+        let alias: ActionRef = "ops.restart".parse().unwrap();
+        declared(Origin::Alias(&alias), &from_json(json, false).unwrap())
+    }
+
+    #[track_caller]
+    fn rule(json: &str) -> Arc<Rule> {
+        match read(json) {
+            Ok(Declared::Rule(rule)) => rule,
+            other => panic!("{json}: {other:?}"),
+        }
+    }
+
+    /// All problems, one a line.
+    #[track_caller]
+    fn wrong(json: &str, expected: &str) {
+        let problems = read(json).expect_err("read");
+        let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        assert_eq!(lines.join("\n"), expected);
+    }
+
+    #[test]
+    fn true_shorthand() {
+        for json in ["true", "\"true\"", "\"True\"", "{}"] {
+            let rule = rule(json);
+            assert_eq!(rule.id, "alias ops.restart");
+            assert_eq!((rule.require[0].shown(), rule.timeout), ("1 of the requester".to_owned(), 60));
+            assert_eq!(rule.ways, [Way::Command, Way::Reply, Way::Button].into());
+            assert!(rule.ask.origin && rule.remind.is_empty());
+        }
+        for json in ["false", "null", "\"\""] {
+            assert_eq!(read(json), Ok(Declared::Nothing));
+        }
+        assert_eq!(read("\"prod-terminate\""), Ok(Declared::Named("prod-terminate".into())));
+    }
+
+    #[test]
+    fn role_shorthand() {
+        let rule = rule(r#"{"by": "role:sre", "count": 2}"#);
+        let requirement = &rule.require[0];
+        assert_eq!((requirement.shown(), rule.timeout), ("2 of role sre".to_owned(), 900));
+        assert!(requirement.exclude_requester);
+        assert_eq!(requirement.min_assurance, Assurance::A2);
+        assert_eq!(rule.remind, [Remind::Percent(50)]);
+    }
+
+    #[test]
+    fn the_full_form() {
+        let rule = rule(
+            r#"{"why": "x", "require": [{"who": "requester", "phrase": "{{ params.env }}"},
+                {"who": {"role": ["sre", "lead"], "user": "ann"}, "count": 3, "min_assurance": "A3"}],
+                "timeout": "1h30m", "remind": ["25%", "2m-left"], "answer": {"via": ["web"]}, "deny_count": 2,
+                "escalate": [{"after": "5m", "add_who": {"role": ["boss"]}}], "break_glass": {"role": ["ic"]},
+                "ask": {"in": "slack:C1", "also": ["irc:\u0023ops"]}}"#,
+        );
+        assert_eq!(rule.require[0].phrase_hint.as_deref(), Some("<env>"));
+        assert_eq!(rule.require[1].shown(), "3 of ann or role lead or role sre");
+        assert_eq!((rule.timeout, rule.deny_count), (5_400, 2));
+        assert_eq!(rule.remind, [Remind::Percent(25), Remind::Left(120)]);
+        assert_eq!(rule.ask.also, ["irc:#ops", "slack:C1"]);
+        assert!(!rule.ask.origin && rule.ways_written);
+    }
+
+    #[test]
+    fn another_word_is_another_hash() {
+        let one = rule(r#"{"by": "role:sre"}"#);
+        assert_eq!(one.sha, rule(r#"{"by": {"role": "sre"}}"#).sha);
+        assert_ne!(one.sha, rule(r#"{"by": "role:dba"}"#).sha);
+    }
+
+    #[test]
+    fn every_problem_is_told_with_its_place() {
+        wrong(
+            "3",
+            "must be `true`, the id of a rule, or a map (`true` asks the requester; `{by: \"role:sre\", count: 2}` asks two others)",
+        );
+        wrong(
+            r#"{"by": "sre", "coutn": 2, "timeout": "8d"}"#,
+            "coutn: `coutn` has no meaning here (did you mean `count`?)\n\
+             by: `sre` names nobody (`requester`, `anyone`, `user:…`, `role:…`, `group:…` and `on_call:pack.action` are known)\n\
+             timeout: must be a duration from 10 s to 7 d (write `90s`, `15m`, `1h30m` or `7d`)",
+        );
+        wrong(
+            r#"{"require": [{"who": "requester", "count": 11}, {"count": 1}]}"#,
+            "require[0].count: must be a whole number from 1 to 10\nrequire[1]: needs the key `who`",
+        );
+        wrong(
+            r#"{"by": "requester", "exclude_requester": true}"#,
+            "`exclude_requester` leaves nobody: the requester is the only one asked",
+        );
+    }
+
+    #[test]
+    fn durations() {
+        let table = [("90", 90), ("90s", 90), ("15m", 900), ("1h30m", 5_400), ("7d", 604_800)];
+        for (text, seconds) in table {
+            assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "m", "1x", "1h30", "99999999999999999999d", "-5m", "5 m"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+}
