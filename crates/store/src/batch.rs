@@ -1,7 +1,7 @@
 //! What one commit changes.
 
-use crate::rows::{Due, DueKind, Item, ItemScope, Message, Outgoing, Token, User};
-use squall_model::{Change, Execution, ExecutionId, Timestamp};
+use crate::rows::{Confirmation, Due, DueKind, Item, ItemScope, Message, Outgoing, Token, User};
+use squall_model::{Change, Execution, ExecutionId, Timestamp, Value};
 
 /// Changes that happen together or not at all.
 #[derive(Debug, Clone, Default)]
@@ -118,6 +118,43 @@ pub enum Op {
     DeleteToken {
         /// SHA-256 of its text.
         sha: [u8; 32],
+    },
+    /// Deletes every token of a user; nothing happens when there is none.
+    DeleteTokensOf {
+        /// Whose.
+        user: String,
+    },
+    /// Deletes a user, not its tokens ([`Op::DeleteTokensOf`]); nothing happens when there is none.
+    DeleteUser {
+        /// The name.
+        name: String,
+    },
+    /// A new confirmation, or the whole of one again.
+    ///
+    /// With `expected: None` it must be new. Conflict `confirmation …` when the id exists, and `code …` when another
+    /// one with the code is open or was closed less than 24 hours before `held_at`. With `Some(version)`: Conflict
+    /// `version of confirmation …` unless the stored one has this version, and `code …` when it is open and another open
+    /// one has the code.
+    PutConfirmation {
+        /// The row.
+        row: Box<Confirmation>,
+        /// The version it was decided on; none for a new one.
+        expected: Option<u64>,
+    },
+    /// An entry of the audit log; the store gives its number and its place in the hash chain.
+    Audit {
+        /// When.
+        at: Timestamp,
+        /// What happened.
+        event: String,
+        /// Who did it.
+        person: Option<String>,
+        /// The confirmation that it is about.
+        confirmation: Option<String>,
+        /// The execution that it is about.
+        execution: Option<ExecutionId>,
+        /// What else is to be known.
+        data: Value,
     },
     /// A small setting of the store itself.
     PutMeta {

@@ -9,6 +9,7 @@
 //! `sqlite::Sqlite` and, for simulations, `memory::Memory`, which tells volatile from durable.
 #![warn(missing_docs)]
 
+mod audit;
 mod batch;
 mod crc;
 pub mod crypto;
@@ -18,7 +19,8 @@ pub mod sqlite;
 mod stored;
 
 pub use batch::{Batch, Op};
-pub use rows::{Due, DueKind, Fact, Filter, Item, ItemScope, Message, Order, Outgoing, Page, Token, User};
+pub use rows::{AuditRow, Confirmation, ConfirmationFilter, Due, DueKind, Fact, Filter, Item, ItemScope, Message};
+pub use rows::{Order, Outgoing, Page, Token, User};
 
 use futures::future::BoxFuture;
 use squall_model::{Execution, ExecutionId, Timestamp};
@@ -66,6 +68,9 @@ const TAKEN_KEPT: i64 = 86_400_000_000;
 const TAKEN_SWEEP: u32 = 16;
 /// The same for expired tokens.
 const TOKEN_SWEEP: u32 = 16;
+/// The code of a confirmation is not given again before it was closed for a day, in microseconds: somebody may still
+/// type it and mean the old one.
+const CODE_KEPT: i64 = 86_400_000_000;
 
 fn conflict(what: impl FnOnce() -> String) -> Error {
     Error::Conflict { what: what() }
@@ -113,6 +118,29 @@ pub trait Store: Send + Sync {
     /// Messages of a terminal channel with sequence numbers above `after`, in order; the newest `limit` of them.
     fn messages(&self, channel: &str, after: i64, limit: usize) -> Result<Vec<Message>>;
 
+    /// A confirmation by id.
+    fn confirmation(&self, id: &str) -> Result<Option<Confirmation>>;
+    /// A confirmation by its compact code: the open one, else the one that was held back last.
+    fn confirmation_by_code(&self, code: &str) -> Result<Option<Confirmation>>;
+    /// The confirmation that holds an execution back: the open one, else the one that was held back last.
+    fn confirmation_of(&self, execution: ExecutionId) -> Result<Option<Confirmation>>;
+    /// Confirmations that `filter` lets through, newest first; one page and the number of all.
+    fn confirmations(&self, filter: &ConfirmationFilter, page: Page) -> Result<(Vec<Confirmation>, u64)>;
+    /// How many confirmations are open: all, those of a requester, those of a (network, channel), or of both.
+    fn open_confirmations(&self, requester: Option<&str>, channel: Option<(&str, &str)>) -> Result<u64>;
+
+    /// The audit log from `from` on (the first row is 1), in order; at most `limit` rows.
+    fn audit(&self, from: u64, limit: usize) -> Result<Vec<AuditRow>>;
+    /// What the audit log says about a confirmation, in order.
+    fn audit_of(&self, confirmation: &str) -> Result<Vec<AuditRow>>;
+    /// Follows the hash chain of the whole audit log, which takes a moment for a long one; how many rows there are.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] with the first row that is missing, changed or out of its place.
+    fn verify_audit(&self) -> Result<u64>;
+
+    /// Users by name; one page and the number of all.
+    fn users(&self, page: Page) -> Result<(Vec<User>, u64)>;
     /// A user by name.
     fn user(&self, name: &str) -> Result<Option<User>>;
     /// A token by the SHA-256 of its text, if it has not expired at `now`.

@@ -6,10 +6,12 @@
 //!
 //! Nothing here is random but by the seed, so a run can be repeated. Clones share one store.
 
+mod confirmations;
 mod state;
 
 use crate::{
-    Batch, Due, Error, Fact, Filter, Item, ItemScope, Message, Outgoing, Page, Result, Store, Token, User, conflict,
+    AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Error, Fact, Filter, Item, ItemScope, Message, Outgoing,
+    Page, Result, Store, Token, User, conflict,
 };
 use futures::future::BoxFuture;
 use squall_model::{Execution, ExecutionId, Timestamp};
@@ -246,6 +248,33 @@ impl Store for Memory {
     }
     fn messages(&self, channel: &str, after: i64, limit: usize) -> Result<Vec<Message>> {
         self.read(|s| s.messages(channel, after, limit))
+    }
+    fn confirmation(&self, id: &str) -> Result<Option<Confirmation>> {
+        self.read(|s| s.confirmations.by_id(id))
+    }
+    fn confirmation_by_code(&self, code: &str) -> Result<Option<Confirmation>> {
+        self.read(|s| s.confirmations.by_code(code))
+    }
+    fn confirmation_of(&self, execution: ExecutionId) -> Result<Option<Confirmation>> {
+        self.read(|s| s.confirmations.of(execution))
+    }
+    fn confirmations(&self, filter: &ConfirmationFilter, page: Page) -> Result<(Vec<Confirmation>, u64)> {
+        self.read(|s| s.confirmations.list(filter, page))
+    }
+    fn open_confirmations(&self, requester: Option<&str>, channel: Option<(&str, &str)>) -> Result<u64> {
+        self.read(|s| s.confirmations.open(requester, channel))
+    }
+    fn audit(&self, from: u64, limit: usize) -> Result<Vec<AuditRow>> {
+        self.read(|s| s.audit(from, limit))
+    }
+    fn audit_of(&self, confirmation: &str) -> Result<Vec<AuditRow>> {
+        self.read(|s| s.audit_of(confirmation))
+    }
+    fn verify_audit(&self) -> Result<u64> {
+        self.read(State::verify_audit)?
+    }
+    fn users(&self, page: Page) -> Result<(Vec<User>, u64)> {
+        self.read(|s| s.users(page))
     }
     fn user(&self, name: &str) -> Result<Option<User>> {
         self.read(|s| s.user(name))

@@ -152,6 +152,85 @@ pub struct Token {
     pub data: Value,
 }
 
+/// A confirmation: executions that are held back until people agree, or were.
+///
+/// The columns are what is looked up; `json` is the whole record, which the store never opens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Confirmation {
+    /// Its id, 26 characters.
+    pub id: String,
+    /// What people type, in its compact form of six symbols; no two open ones have the same.
+    pub code: String,
+    /// The tree that it holds back.
+    pub root: ExecutionId,
+    /// The executions that it holds back, in their order.
+    pub executions: Vec<ExecutionId>,
+    /// Where it stands: [`Confirmation::OPEN`], or a word that the store only compares.
+    pub state: String,
+    /// What the next change must expect ([`crate::Op::PutConfirmation`]); so each change brings another.
+    pub version: u64,
+    /// Who asked for what is held back.
+    pub requester: String,
+    /// The chat network in which it was asked for, if it was.
+    pub network: Option<String>,
+    /// The channel there.
+    pub channel: Option<String>,
+    /// When it was held back.
+    pub held_at: Timestamp,
+    /// Answers count before that.
+    pub expires_at: Timestamp,
+    /// When it left the state `open`.
+    pub closed_at: Option<Timestamp>,
+    /// The whole record.
+    pub json: String,
+}
+
+impl Confirmation {
+    /// The state of one that waits.
+    pub const OPEN: &str = "open";
+
+    /// Whether it waits.
+    pub fn is_open(&self) -> bool {
+        self.state == Confirmation::OPEN
+    }
+}
+
+/// Which confirmations to list. Empty fields let everything through; all given ones must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfirmationFilter {
+    /// By state.
+    pub state: Option<String>,
+    /// By who asked.
+    pub requester: Option<String>,
+    /// By network and channel.
+    pub channel: Option<(String, String)>,
+    /// By tree.
+    pub root: Option<ExecutionId>,
+}
+
+/// An entry of the audit log. Written once, never changed; each carries the hash of the one before it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditRow {
+    /// Its number, from 1, without gaps; given by the store.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What happened: a word that the store never reads.
+    pub event: String,
+    /// Who did it.
+    pub person: Option<String>,
+    /// The confirmation that it is about.
+    pub confirmation: Option<String>,
+    /// The execution that it is about.
+    pub execution: Option<ExecutionId>,
+    /// What else is to be known.
+    pub data: Value,
+    /// The hash of the row before; zeros in the first.
+    pub previous: [u8; 32],
+    /// SHA-256 over `previous` and the fields; docs/reference/store.md has the bytes.
+    pub sha: [u8; 32],
+}
+
 /// Which executions to list. Empty fields let everything through; all given ones must hold.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {

@@ -269,6 +269,17 @@ pub(crate) fn check_value(value: &Value, what: impl FnOnce() -> String) -> Resul
     check(|shape| shape.walk(value, DEEPEST), what)
 }
 
+/// Whether a confirmation can be written: its version has to fit in a column.
+pub(crate) fn check_confirmation(row: &crate::Confirmation) -> Result<()> {
+    match i64::try_from(row.version) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::Damaged {
+            what: format!("version of confirmation {}", row.id),
+            why: format!("{} is too large", row.version),
+        }),
+    }
+}
+
 fn check(walk: impl FnOnce(&mut Shape), what: impl FnOnce() -> String) -> Result<()> {
     let mut shape = Shape::default();
     walk(&mut shape);

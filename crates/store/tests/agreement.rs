@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use squall_model::{Change, Map, Status, Value};
 use squall_store::memory::Memory;
 use squall_store::sqlite::{Options, Sqlite};
-use squall_store::{Batch, DueKind, Filter, ItemScope, Op, Order, Page, Store};
+use squall_store::{Batch, Confirmation, ConfirmationFilter, DueKind, Filter, ItemScope, Op, Order, Page, Store};
 
 /// Few ids, keys and times, so that batches meet each other.
 const IDS: u32 = 5;
@@ -61,6 +61,27 @@ fn op() -> impl Strategy<Value = Op> {
             }))
         },
     );
+    let confirmation = (
+        ("[ab]{1,2}", "[xy]", 0..3i64, 1..4u64),
+        prop::sample::select(vec!["open", "open", "denied"]),
+        prop::option::of(0..3i64),
+        prop::option::of("[ab]"),
+        prop::collection::vec(0..IDS, 0..3),
+        prop::option::of(1..4u64),
+    )
+        .prop_map(|((name, code, day, version), state, closed_at, channel, runs, expected)| {
+            let days = |n: i64| 50_000_000_000 * n;
+            let row = Confirmation {
+                state: state.to_owned(),
+                version,
+                closed_at: closed_at.map(|day| at(days(day))),
+                requester: if day == 0 { "bob" } else { "ada" }.to_owned(),
+                channel,
+                executions: runs.into_iter().map(id).collect(),
+                ..confirmation(&name, &code, u32::from(day == 1), days(day))
+            };
+            Op::PutConfirmation { row: Box::new(row), expected }
+        });
     let key = || (0..IDS, kind(), 0..2u32);
     prop_oneof![
         4 => execution,
@@ -84,6 +105,10 @@ fn op() -> impl Strategy<Value = Op> {
         1 => "[ab]".prop_map(|name| Op::PutUser(Box::new(user(&name, &["r"])))),
         1 => (0..3u8, 0..9i64).prop_map(|(n, expires)| Op::PutToken(Box::new(token(n, expires)))),
         1 => (0..3u8).prop_map(|n| Op::DeleteToken { sha: [n; 32] }),
+        1 => "ada|bob".prop_map(|user| Op::DeleteTokensOf { user }),
+        1 => "[ab]".prop_map(|name| Op::DeleteUser { name }),
+        6 => confirmation,
+        2 => (prop::option::of("[ab]"), 0..9i64).prop_map(|(of, when)| audit("vote", of.as_deref(), when)),
         1 => ("[ab]", "[a-z]").prop_map(|(name, value)| Op::PutMeta { name, value }),
     ]
 }
@@ -150,6 +175,32 @@ fn everything(store: &dyn Store) -> String {
         line(&store.user(name).unwrap());
         line(&store.meta(name).unwrap());
     }
+    line(&store.users(page).unwrap());
+    for name in ["a", "b", "aa", "ab", "ba", "bb"] {
+        line(&store.confirmation(name).unwrap());
+        line(&store.audit_of(name).unwrap());
+    }
+    for code in ["x", "y"] {
+        line(&store.confirmation_by_code(code).unwrap());
+    }
+    for n in 0..IDS {
+        line(&store.confirmation_of(id(n)).unwrap());
+    }
+    for bits in 0..16 {
+        let given = |bit: u32| bits >> bit & 1 == 1;
+        let filter = ConfirmationFilter {
+            state: given(0).then(|| "open".to_owned()),
+            requester: given(1).then(|| "ada".to_owned()),
+            channel: given(2).then(|| ("slack".to_owned(), "a".to_owned())),
+            root: given(3).then(|| id(1)),
+        };
+        line(&store.confirmations(&filter, page).unwrap());
+        let channel = given(2).then_some(("slack", "a"));
+        line(&store.open_confirmations(given(1).then_some("ada"), channel).unwrap());
+    }
+    line(&store.audit(0, 99).unwrap());
+    line(&store.audit(2, 1).unwrap());
+    line(&store.verify_audit().unwrap());
     for n in 0..3 {
         line(&store.token(&[n; 32], at(4)).unwrap());
     }

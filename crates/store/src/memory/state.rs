@@ -3,10 +3,12 @@
 //! A batch that is refused in the middle is undone change by change, so that a commit costs what it touches and not
 //! what is stored.
 
+use super::confirmations::Confirmations;
+use crate::audit::{Chain, FIRST, Link, NONE_BEFORE};
 use crate::stored;
 use crate::{
-    Batch, Due, DueKind, Error, Fact, Filter, Item, ItemScope, Message, Op, Order, Outgoing, Page, Result, TAKEN_KEPT,
-    TAKEN_SWEEP, TOKEN_SWEEP, Token, User, conflict,
+    AuditRow, Batch, Confirmation, Due, DueKind, Error, Fact, Filter, Item, ItemScope, Message, Op, Order, Outgoing,
+    Page, Result, TAKEN_KEPT, TAKEN_SWEEP, TOKEN_SWEEP, Token, User, conflict,
 };
 use squall_model::{Change, Execution, ExecutionId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +38,8 @@ pub(super) struct State {
     by_taken: BTreeSet<(Timestamp, String)>,
     users: BTreeMap<String, User>,
     tokens: BTreeMap<[u8; 32], Token>,
+    pub(super) confirmations: Confirmations,
+    audit: Vec<AuditRow>,
     meta: BTreeMap<String, String>,
 }
 
@@ -53,6 +57,8 @@ enum Undo {
     Taken(String, Option<(ExecutionId, Timestamp)>),
     User(String, Option<User>),
     Token([u8; 32], Option<Token>),
+    Confirmation(String, Option<Box<Confirmation>>),
+    Audited,
     Meta(String, Option<String>),
 }
 
@@ -112,6 +118,36 @@ impl State {
                 let earlier = self.tokens.remove(sha);
                 undo.push(Undo::Token(*sha, earlier));
             }
+            Op::DeleteTokensOf { user } => {
+                let gone: Vec<Token> = self.tokens.extract_if(.., |_, t| t.user == *user).map(|(_, t)| t).collect();
+                undo.extend(gone.into_iter().map(|token| Undo::Token(token.sha, Some(token))));
+            }
+            Op::DeleteUser { name } => {
+                let earlier = self.users.remove(name);
+                undo.push(Undo::User(name.clone(), earlier));
+            }
+            Op::PutConfirmation { row, expected } => {
+                self.confirmations.check(row, *expected)?;
+                let earlier = self.confirmations.put(&row.id, Some((**row).clone()));
+                undo.push(Undo::Confirmation(row.id.clone(), earlier.map(Box::new)));
+            }
+            Op::Audit { at, event, person, confirmation, execution, data } => {
+                let last = self.audit.last();
+                let mut row = AuditRow {
+                    seq: last.map_or(FIRST, |last| last.seq.saturating_add(1)),
+                    at: *at,
+                    event: event.clone(),
+                    person: person.clone(),
+                    confirmation: confirmation.clone(),
+                    execution: *execution,
+                    data: data.clone(),
+                    previous: last.map_or(NONE_BEFORE, |last| last.sha),
+                    sha: NONE_BEFORE,
+                };
+                row.sha = link(&row, &audit_text(&row)?).sha(&row.previous);
+                self.audit.push(row);
+                undo.push(Undo::Audited);
+            }
             Op::PutMeta { name, value } => {
                 let earlier = self.meta.insert(name.clone(), value.clone());
                 undo.push(Undo::Meta(name.clone(), earlier));
@@ -149,6 +185,8 @@ impl State {
             Undo::Taken(key, earlier) => self.put_taken(key, earlier),
             Undo::User(name, earlier) => put(&mut self.users, name, earlier),
             Undo::Token(sha, earlier) => put(&mut self.tokens, sha, earlier),
+            Undo::Confirmation(id, earlier) => drop(self.confirmations.put(&id, earlier.map(|row| *row))),
+            Undo::Audited => drop(self.audit.pop()),
             Undo::Meta(name, earlier) => put(&mut self.meta, name, earlier),
         }
     }
@@ -405,6 +443,24 @@ impl State {
         messages.iter().skip(first).cloned().collect()
     }
 
+    pub(super) fn audit(&self, from: u64, limit: usize) -> Vec<AuditRow> {
+        self.audit.iter().filter(|row| row.seq >= from).take(limit).cloned().collect()
+    }
+
+    pub(super) fn audit_of(&self, confirmation: &str) -> Vec<AuditRow> {
+        self.audit.iter().filter(|row| row.confirmation.as_deref() == Some(confirmation)).cloned().collect()
+    }
+
+    pub(super) fn verify_audit(&self) -> Result<u64> {
+        let mut chain = Chain::new();
+        self.audit.iter().try_for_each(|row| chain.follow(&link(row, &audit_text(row)?), &row.previous, &row.sha))?;
+        Ok(chain.rows())
+    }
+
+    pub(super) fn users(&self, page: Page) -> (Vec<User>, u64) {
+        (paged(self.users.values(), page).cloned().collect(), self.users.len() as u64)
+    }
+
     pub(super) fn user(&self, name: &str) -> Option<User> {
         self.users.get(name).cloned()
     }
@@ -426,7 +482,26 @@ fn check(op: &Op) -> Result<()> {
         Op::Post(row) => stored::check_value(&row.body, || format!("outgoing {}", row.dedup)),
         Op::Say(message) => stored::check_value(&message.body, || format!("message in {}", message.channel)),
         Op::PutToken(token) => stored::check_value(&token.data, || format!("token of {}", token.user)),
+        Op::Audit { data, event, .. } => stored::check_value(data, || format!("audit row `{event}`")),
+        Op::PutConfirmation { row, .. } => stored::check_confirmation(row),
         _ => Ok(()),
+    }
+}
+
+fn audit_text(row: &AuditRow) -> Result<String> {
+    stored::value_text(&row.data, || format!("audit row `{}`", row.event))
+}
+
+/// What the hash of a row covers; `data` is the text of its value.
+fn link<'r>(row: &'r AuditRow, data: &'r str) -> Link<'r> {
+    Link {
+        seq: row.seq,
+        at: row.at,
+        event: &row.event,
+        person: row.person.as_deref(),
+        confirmation: row.confirmation.as_deref(),
+        execution: row.execution,
+        data,
     }
 }
 
@@ -441,7 +516,7 @@ fn is_visible(item: &Item, now: Timestamp) -> bool {
     item.expires.is_none_or(|expires| expires > now)
 }
 
-fn paged<I: Iterator>(rows: I, page: Page) -> impl Iterator<Item = I::Item> {
+pub(super) fn paged<I: Iterator>(rows: I, page: Page) -> impl Iterator<Item = I::Item> {
     let (skip, take) = (usize::try_from(page.offset), usize::try_from(page.limit));
     rows.skip(skip.unwrap_or(usize::MAX)).take(take.unwrap_or(usize::MAX))
 }

@@ -1,7 +1,7 @@
 //! One batch as statements, inside a transaction of the writer.
 
-use super::classify;
 use super::prepare::{Delta, Write};
+use super::{audit, classify, confirmations};
 use crate::stored::{self, NewTexts};
 use crate::{Due, DueKind, Error, Item, ItemScope, Message, Op, Outgoing, TAKEN_KEPT, TAKEN_SWEEP, Token, User};
 use crate::{TOKEN_SWEEP, conflict};
@@ -33,14 +33,14 @@ impl From<Error> for Failed {
     }
 }
 
-type Done = std::result::Result<(), Failed>;
+pub(super) type Done = std::result::Result<(), Failed>;
 
-fn refuse(what: impl FnOnce() -> String) -> Done {
+pub(super) fn refuse(what: impl FnOnce() -> String) -> Done {
     Err(Failed::Refused(conflict(what)))
 }
 
 /// Runs one cached statement and tells how many rows it changed.
-fn run(c: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
+pub(super) fn run(c: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
     c.prepare_cached(sql)?.execute(params)
 }
 
@@ -52,6 +52,7 @@ pub(super) fn apply(c: &Connection, write: &Write) -> Done {
         Write::WithBody(Op::Post(row), body) => post(c, row, body),
         Write::WithBody(Op::Say(message), body) => say(c, message, body),
         Write::WithBody(Op::PutToken(token), data) => put_token(c, token, data),
+        Write::WithBody(op @ Op::Audit { .. }, data) => audit::append(c, op, data),
         Write::WithBody(op, _) | Write::Other(op) => other(c, op),
     }
 }
@@ -97,11 +98,20 @@ fn other(c: &Connection, op: &Op) -> Done {
             run(c, "DELETE FROM tokens WHERE sha = ?1", [sha.as_slice()])?;
             Ok(())
         }
+        Op::DeleteTokensOf { user } => {
+            run(c, TOKENS_OF, [user])?;
+            Ok(())
+        }
+        Op::DeleteUser { name } => {
+            run(c, "DELETE FROM users WHERE name = ?1", [name])?;
+            Ok(())
+        }
+        Op::PutConfirmation { row, expected } => confirmations::put(c, row, *expected),
         Op::PutMeta { name, value } => {
             run(c, "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", params![name, value])?;
             Ok(())
         }
-        Op::Insert(_) | Op::Update { .. } | Op::Post(_) | Op::Say(_) | Op::PutToken(_) => {
+        Op::Insert(_) | Op::Update { .. } | Op::Post(_) | Op::Say(_) | Op::PutToken(_) | Op::Audit { .. } => {
             Err(Failed::Refused(Error::Fatal("a change came to the writer without its texts".to_owned())))
         }
     }
@@ -344,6 +354,9 @@ fn put_user(c: &Connection, user: &User) -> Done {
     run(c, sql, params![user.name, password, roles, user.active, user.created.micros()])?;
     Ok(())
 }
+
+/// Shown to the test that no statement walks a whole table.
+pub(super) const TOKENS_OF: &str = "DELETE FROM tokens WHERE user = ?1";
 
 fn put_token(c: &Connection, token: &Token, data: &str) -> Done {
     let sql = "INSERT OR REPLACE INTO tokens (sha, user, created, expires, execution, data) \

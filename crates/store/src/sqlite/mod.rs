@@ -9,6 +9,8 @@
 //! Start reading at [`Sqlite::open`], then `writer::Writer::run`.
 
 mod apply;
+mod audit;
+mod confirmations;
 mod open;
 mod prepare;
 mod read;
@@ -16,7 +18,10 @@ mod writer;
 
 pub use open::{OnFatal, OpenError, Options, Synchronous};
 
-use crate::{Batch, Due, Error, Fact, Filter, Item, ItemScope, Message, Outgoing, Page, Result, Store, Token, User};
+use crate::{
+    AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Error, Fact, Filter, Item, ItemScope, Message, Outgoing,
+    Page, Result, Store, Token, User,
+};
 use futures::future::BoxFuture;
 use squall_model::{Execution, ExecutionId, Timestamp};
 use std::path::{Path, PathBuf};
@@ -208,6 +213,33 @@ impl Store for Sqlite {
     }
     fn messages(&self, channel: &str, after: i64, limit: usize) -> Result<Vec<Message>> {
         self.read(|c| read::messages(c, channel, after, limit))
+    }
+    fn confirmation(&self, id: &str) -> Result<Option<Confirmation>> {
+        self.read(|c| confirmations::by_id(c, id))
+    }
+    fn confirmation_by_code(&self, code: &str) -> Result<Option<Confirmation>> {
+        self.read(|c| confirmations::by_code(c, code))
+    }
+    fn confirmation_of(&self, execution: ExecutionId) -> Result<Option<Confirmation>> {
+        self.read(|c| confirmations::of(c, execution))
+    }
+    fn confirmations(&self, filter: &ConfirmationFilter, page: Page) -> Result<(Vec<Confirmation>, u64)> {
+        self.read(|c| confirmations::list(c, filter, page))
+    }
+    fn open_confirmations(&self, requester: Option<&str>, channel: Option<(&str, &str)>) -> Result<u64> {
+        self.read(|c| confirmations::open(c, requester, channel))
+    }
+    fn audit(&self, from: u64, limit: usize) -> Result<Vec<AuditRow>> {
+        self.read(|c| audit::rows(c, from, limit))
+    }
+    fn audit_of(&self, confirmation: &str) -> Result<Vec<AuditRow>> {
+        self.read(|c| audit::of(c, confirmation))
+    }
+    fn verify_audit(&self) -> Result<u64> {
+        self.read(audit::verify)
+    }
+    fn users(&self, page: Page) -> Result<(Vec<User>, u64)> {
+        self.read(|c| read::users(c, page))
     }
     fn user(&self, name: &str) -> Result<Option<User>> {
         self.read(|c| read::user(c, name))

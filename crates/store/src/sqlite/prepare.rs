@@ -22,9 +22,9 @@ impl Write {
     pub(super) fn is_one_statement(&self) -> bool {
         match self {
             Write::Insert(..) | Write::Update { .. } => true,
-            Write::WithBody(op, _) => matches!(op, Op::Say(_)),
+            Write::WithBody(op, _) => matches!(op, Op::Say(_) | Op::Audit { .. }),
             Write::Other(Op::Append { facts, .. }) => facts.len() < 2,
-            Write::Other(op) => !matches!(op, Op::Taken { .. }),
+            Write::Other(op) => !matches!(op, Op::Taken { .. } | Op::PutConfirmation { .. }),
         }
     }
 }
@@ -93,6 +93,14 @@ fn write(op: Op) -> Result<Write> {
             let data = stored::value_text(&token.data, || format!("token of {}", token.user))?;
             Write::WithBody(op, data)
         }
+        Op::Audit { ref data, ref event, .. } => {
+            let data = stored::value_text(data, || format!("audit row `{event}`"))?;
+            Write::WithBody(op, data)
+        }
+        Op::PutConfirmation { ref row, .. } => {
+            stored::check_confirmation(row)?;
+            Write::Other(op)
+        }
         op => Write::Other(op),
     })
 }
@@ -105,6 +113,7 @@ fn size(write: &Write) -> usize {
             Write::WithBody(_, body) => body.len(),
             Write::Other(Op::Append { facts, .. }) => facts.iter().map(|f| f.len() + ROW_BYTES).sum(),
             Write::Other(Op::Definition { text, .. }) => text.len(),
+            Write::Other(Op::PutConfirmation { row, .. }) => row.json.len() + row.executions.len() * ROW_BYTES,
             Write::Other(Op::SetItem { item, .. }) => item.value.len(),
             Write::Other(_) => 0,
         }

@@ -50,11 +50,13 @@ const OUTGOING: &str = "SELECT id, network, channel, thread, body, dedup, create
                         FROM outbox INDEXED BY outbox_network WHERE network = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 const MESSAGES: &str = "SELECT channel, seq, at, author, bot, whisper, thread, body, dedup FROM messages \
                         WHERE channel = ?1 AND seq > ?2 ORDER BY seq DESC LIMIT ?3";
+const USERS: &str = "SELECT name, password, roles, active, created FROM users ORDER BY name LIMIT ?1 OFFSET ?2";
+const USERS_COUNT: &str = "SELECT count(*) FROM users";
 const USER: &str = "SELECT name, password, roles, active, created FROM users WHERE name = ?1";
 const TOKEN: &str = "SELECT sha, user, created, expires, execution, data FROM tokens WHERE sha = ?1 AND expires > ?2";
 const META: &str = "SELECT value FROM meta WHERE name = ?1";
 
-/// How SQLite carries out every statement of this file: (statement, plan line).
+/// How SQLite carries out every statement that reads: (statement, plan line).
 pub(super) fn explain(c: &Connection) -> Result<Vec<(String, String)>> {
     let id = ExecutionId([0; 12]);
     let listings = [
@@ -84,6 +86,8 @@ pub(super) fn explain(c: &Connection) -> Result<Vec<(String, String)>> {
         ITEMS_COUNT,
         OUTGOING,
         MESSAGES,
+        USERS,
+        USERS_COUNT,
         USER,
         TOKEN,
         META,
@@ -94,6 +98,9 @@ pub(super) fn explain(c: &Connection) -> Result<Vec<(String, String)>> {
         statements.push(listing.page());
         statements.push(listing.count());
     }
+    statements.push(super::apply::TOKENS_OF.to_owned());
+    statements.extend(super::confirmations::statements());
+    statements.extend(super::audit::STATEMENTS.iter().map(|sql| (*sql).to_owned()));
     let mut plans = Vec::new();
     for sql in statements {
         let mut explained = c.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).map_err(|e| classify(&e))?;
@@ -108,7 +115,7 @@ pub(super) fn explain(c: &Connection) -> Result<Vec<(String, String)>> {
 }
 
 /// All rows of a statement; `read` may find one damaged.
-fn all<T>(
+pub(super) fn all<T>(
     c: &Connection,
     sql: &str,
     params: impl Params,
@@ -124,7 +131,7 @@ fn all<T>(
 }
 
 /// The one row of a statement.
-fn one<T>(
+pub(super) fn one<T>(
     c: &Connection,
     sql: &str,
     params: impl Params,
@@ -134,30 +141,30 @@ fn one<T>(
     statement.query_row(params, read).optional().map_err(|e| classify(&e))?.transpose()
 }
 
-fn id(row: &Row, column: usize) -> rusqlite::Result<ExecutionId> {
+pub(super) fn id(row: &Row, column: usize) -> rusqlite::Result<ExecutionId> {
     row.get(column).map(ExecutionId)
 }
 
-fn some_id(row: &Row, column: usize) -> rusqlite::Result<Option<ExecutionId>> {
+pub(super) fn some_id(row: &Row, column: usize) -> rusqlite::Result<Option<ExecutionId>> {
     row.get::<_, Option<[u8; 12]>>(column).map(|id| id.map(ExecutionId))
 }
 
-fn time(row: &Row, column: usize) -> rusqlite::Result<Timestamp> {
+pub(super) fn time(row: &Row, column: usize) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_micros)
 }
 
-fn some_time(row: &Row, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+pub(super) fn some_time(row: &Row, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     row.get::<_, Option<i64>>(column).map(|micros| micros.map(Timestamp::from_micros))
 }
 
 /// A count or a sequence number: never negative.
-fn natural(row: &Row, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn natural(row: &Row, column: usize) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
 /// A text column, borrowed from the row for parsing.
-fn text<'r>(row: &'r Row, column: usize) -> rusqlite::Result<&'r str> {
+pub(super) fn text<'r>(row: &'r Row, column: usize) -> rusqlite::Result<&'r str> {
     row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)
 }
 
@@ -165,8 +172,13 @@ fn some_text<'r>(row: &'r Row, column: usize) -> rusqlite::Result<Option<&'r str
     row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from)
 }
 
-fn limit(limit: usize) -> i64 {
+pub(super) fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// The limit and offset of a page.
+pub(super) fn bounds(page: Page) -> (i64, i64) {
+    (i64::try_from(page.limit).unwrap_or(i64::MAX), i64::try_from(page.offset).unwrap_or(i64::MAX))
 }
 
 fn execution_row(row: &Row) -> rusqlite::Result<Result<Execution>> {
@@ -334,8 +346,8 @@ pub(super) fn executions(c: &Connection, filter: &Filter, page: Page) -> Result<
     let mut listing = Listing::of(filter);
     let count = one(c, &listing.count(), params_from_iter(&listing.values), |row| natural(row, 0).map(Ok))?;
     let sql = listing.page();
-    listing.values.push(Column::Integer(i64::try_from(page.limit).unwrap_or(i64::MAX)));
-    listing.values.push(Column::Integer(i64::try_from(page.offset).unwrap_or(i64::MAX)));
+    let (limit, offset) = bounds(page);
+    listing.values.extend([Column::Integer(limit), Column::Integer(offset)]);
     let rows = all(c, &sql, params_from_iter(&listing.values), execution_row)?;
     Ok((rows, count.unwrap_or(0)))
 }
@@ -427,8 +439,7 @@ pub(super) fn items(
     let end = end_of_prefix(prefix).map_or(Column::Blob(Vec::new()), Column::Text);
     let scope = scope_text(scope);
     let count = one(c, ITEMS_COUNT, params![scope, prefix, end, now.micros()], |row| natural(row, 0).map(Ok))?;
-    let (limit, offset) =
-        (i64::try_from(page.limit).unwrap_or(i64::MAX), i64::try_from(page.offset).unwrap_or(i64::MAX));
+    let (limit, offset) = bounds(page);
     let rows = all(c, ITEMS, params![scope, prefix, end, now.micros(), limit, offset], item_row)?;
     Ok((rows, count.unwrap_or(0)))
 }
@@ -477,20 +488,29 @@ pub(super) fn messages(c: &Connection, channel: &str, after: i64, count: usize) 
     Ok(messages)
 }
 
+fn user_row(row: &Row) -> rusqlite::Result<Result<User>> {
+    let name: String = row.get(0)?;
+    let roles = match serde_json::from_str(text(row, 2)?) {
+        Ok(roles) => roles,
+        Err(e) => return Ok(Err(Error::Damaged { what: format!("user {name}"), why: e.to_string() })),
+    };
+    Ok(Ok(User {
+        name,
+        password: row.get::<_, Option<String>>(1)?.map(Secret::new),
+        roles,
+        active: row.get(3)?,
+        created: time(row, 4)?,
+    }))
+}
+
+pub(super) fn users(c: &Connection, page: Page) -> Result<(Vec<User>, u64)> {
+    let count = one(c, USERS_COUNT, [], |row| natural(row, 0).map(Ok))?;
+    let (limit, offset) = bounds(page);
+    Ok((all(c, USERS, [limit, offset], user_row)?, count.unwrap_or(0)))
+}
+
 pub(super) fn user(c: &Connection, name: &str) -> Result<Option<User>> {
-    one(c, USER, [name], |row| {
-        let roles = match serde_json::from_str(text(row, 2)?) {
-            Ok(roles) => roles,
-            Err(e) => return Ok(Err(Error::Damaged { what: format!("user {name}"), why: e.to_string() })),
-        };
-        Ok(Ok(User {
-            name: row.get(0)?,
-            password: row.get::<_, Option<String>>(1)?.map(Secret::new),
-            roles,
-            active: row.get(3)?,
-            created: time(row, 4)?,
-        }))
-    })
+    one(c, USER, [name], user_row)
 }
 
 pub(super) fn token(c: &Connection, sha: &[u8; 32], now: Timestamp) -> Result<Option<Token>> {

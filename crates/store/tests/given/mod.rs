@@ -3,7 +3,9 @@
 
 use futures::executor::block_on;
 use squall_model::{ActionRef, Change, Execution, ExecutionId, Map, Requested, Status, Timestamp, Value};
-use squall_store::{Batch, Due, DueKind, Item, ItemScope, Message, Op, Outgoing, Result, Store, Token, User};
+use squall_store::{
+    Batch, Confirmation, Due, DueKind, Item, ItemScope, Message, Op, Outgoing, Result, Store, Token, User,
+};
 
 pub fn id(n: u32) -> ExecutionId {
     ExecutionId::compose(1_700_000_000, [1, 2, 3, 4, 5], n)
@@ -119,6 +121,49 @@ pub fn user(name: &str, roles: &[&str]) -> User {
         roles: roles.iter().map(|r| (*r).to_owned()).collect(),
         active: true,
         created: at(1),
+    }
+}
+
+/// An open confirmation of execution `n`, asked for by `ada` in `slack/ops` and held back at `held_at`.
+pub fn confirmation(name: &str, code: &str, n: u32, held_at: i64) -> Confirmation {
+    Confirmation {
+        id: name.to_owned(),
+        code: code.to_owned(),
+        root: id(n),
+        executions: vec![id(n)],
+        state: Confirmation::OPEN.to_owned(),
+        version: 1,
+        requester: "ada".to_owned(),
+        network: Some("slack".to_owned()),
+        channel: Some("ops".to_owned()),
+        held_at: at(held_at),
+        expires_at: at(held_at + 100),
+        closed_at: None,
+        json: format!("{{\"of\":\"{name}\"}}"),
+    }
+}
+
+/// The next version of a confirmation: closed as `state` at `closed_at`.
+pub fn closed(row: &Confirmation, state: &str, closed_at: i64) -> Confirmation {
+    Confirmation { state: state.to_owned(), version: row.version + 1, closed_at: Some(at(closed_at)), ..row.clone() }
+}
+
+pub fn hold(row: &Confirmation) -> Op {
+    Op::PutConfirmation { row: Box::new(row.clone()), expected: None }
+}
+
+pub fn change(row: &Confirmation, expected: u64) -> Op {
+    Op::PutConfirmation { row: Box::new(row.clone()), expected: Some(expected) }
+}
+
+pub fn audit(event: &str, confirmation: Option<&str>, when: i64) -> Op {
+    Op::Audit {
+        at: at(when),
+        event: event.to_owned(),
+        person: Some("ada".to_owned()),
+        confirmation: confirmation.map(str::to_owned),
+        execution: Some(id(1)),
+        data: Value::from_pairs([("via", Value::from("terminal"))]),
     }
 }
 
