@@ -31,6 +31,17 @@ pub struct Heard {
     pub text: String,
 }
 
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Heed {
+    /// It was for other people.
+    NotForMe,
+    /// What it caused, or why it caused nothing, is on disk.
+    Taken,
+    /// Nothing came of it, and the answer, this body, could not be kept: whoever can still be reached is to be told at once.
+    Unkept(Value),
+}
+
 /// The bot.
 pub struct Bot {
     engine: Engine,
@@ -43,28 +54,37 @@ impl Bot {
         Bot { engine, pace: Mutex::default() }
     }
 
-    /// Takes a message in. Answers whether it was for the bot; by then what it caused, or why it caused nothing, is on disk.
-    pub async fn hear(&self, heard: Heard) -> bool {
+    /// Takes a message in.
+    pub async fn hear(&self, heard: Heard) -> Heed {
         let settings = self.engine.settings();
-        let Some(text) = address::command(&heard.text, &settings.prefix, &settings.bot_name) else { return false };
+        let Some(text) = address::command(&heard.text, &settings.prefix, &settings.bot_name) else {
+            return Heed::NotForMe;
+        };
         let text = text.trim_end().to_owned();
         if let Some(words) = help_wanted(&text) {
             let content = self.engine.content();
-            self.answer(&heard, "help", help::text(&content, &settings.prefix, words)).await;
-            return true;
+            return self.answer(&heard, "help", help::text(&content, &settings.prefix, words)).await;
         }
         let person = format!("{}/{}", heard.network, heard.user_id);
         let now = self.engine.now();
         if !self.pace.lock().unwrap_or_else(PoisonError::into_inner).allows(&person, now) {
-            self.answer(&heard, "error", "too fast: wait a few seconds; nothing was started").await;
-            return true;
+            return self.answer(&heard, "error", "too fast: wait a few seconds; nothing was started").await;
         }
         match self.engine.command(&self.command(&heard, text)).await {
-            Ok(_) => {}
-            Err(Refusal::Duplicate(first)) => tracing::info!(%first, "a message was delivered twice"),
+            Ok(_) => Heed::Taken,
+            Err(Refusal::Duplicate(first)) => {
+                tracing::info!(%first, "a message was delivered twice");
+                Heed::Taken
+            }
             Err(refusal) => self.answer(&heard, "error", refusal_text(&refusal)).await,
         }
-        true
+    }
+
+    /// What to tell somebody whose words could not even be kept; `None` when they were not meant for the bot.
+    pub fn unheard(&self, user: &str, text: &str, refusal: &Refusal) -> Option<Value> {
+        let settings = self.engine.settings();
+        address::command(text, &settings.prefix, &settings.bot_name)?;
+        Some(format::remark("error", user, refusal_text(refusal)).into())
     }
 
     fn command(&self, heard: &Heard, text: String) -> Command {
@@ -86,21 +106,26 @@ impl Bot {
         }
     }
 
-    async fn answer(&self, heard: &Heard, kind: &str, text: impl Into<String>) {
+    async fn answer(&self, heard: &Heard, kind: &str, text: impl Into<String>) -> Heed {
         let now = self.engine.now();
+        let body = Value::from(format::remark(kind, &heard.user_name, text));
         let message = Outgoing {
             id: 0,
             network: heard.network.clone(),
             channel: heard.channel.clone(),
             thread: heard.thread.clone(),
-            body: format::remark(kind, &heard.user_name, text).into(),
+            body: body.clone(),
             dedup: format!("answer/{}/{}/{}", heard.network, heard.channel, heard.message_id),
             created: now,
             not_before: now,
             tries: 0,
         };
-        if let Err(error) = self.engine.post(message).await {
-            tracing::error!(%error, channel = heard.channel, "cannot answer a message");
+        match self.engine.post(message).await {
+            Ok(()) => Heed::Taken,
+            Err(error) => {
+                tracing::error!(%error, channel = heard.channel, "cannot keep an answer");
+                Heed::Unkept(body)
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 //! object a line, see [`FromClient`] and [`FromServer`]. Posting is exactly once: the message and the end of its outbox row
 //! are one commit.
 
-use crate::bot::{Bot, Heard};
+use crate::bot::{Bot, Heard, Heed};
 use crate::format;
 use serde::{Deserialize, Serialize};
 use squall_engine::Engine;
@@ -175,7 +175,11 @@ impl Terminal {
                 _ = stop.changed() => return Ok(()),
                 line = lines.recv() => match line {
                     None => return Ok(()),
-                    Some(Ok(FromClient::Say { id, text, thread })) => self.said(&name, &channel, id, text, thread).await,
+                    Some(Ok(FromClient::Say { id, text, thread })) => {
+                        if let Some(body) = self.said(&name, &channel, id, text, thread).await {
+                            send(&mut write, &FromServer::Message(self.unkept(body, seen))).await?;
+                        }
+                    }
                     Some(Ok(FromClient::Hello { .. })) => {}
                     Some(Err(text)) => return send(&mut write, &FromServer::Error { text }).await,
                 },
@@ -209,8 +213,9 @@ impl Terminal {
         self.engine.store().messages(channel, after, limit).map_err(std::io::Error::other)
     }
 
-    /// Somebody said something: it is kept, everybody in the channel sees it, and the bot hears it.
-    async fn said(&self, name: &str, channel: &str, id: String, text: String, thread: Option<i64>) {
+    /// Somebody said something: it is kept, everybody in the channel sees it, and the bot hears it. Answers what the
+    /// person is to be told at once because it cannot be kept.
+    async fn said(&self, name: &str, channel: &str, id: String, text: String, thread: Option<i64>) -> Option<Value> {
         let body = Value::from_pairs([("message", text.as_str())]);
         let message = Message {
             channel: channel.to_owned(),
@@ -225,7 +230,7 @@ impl Terminal {
         };
         if let Err(error) = self.engine.store().commit(Op::Say(Box::new(message)).into()).await {
             tracing::error!(%error, channel, "cannot keep a message");
-            return;
+            return self.bot.unheard(name, &text, &error.into());
         }
         self.touch(channel);
         let heard = Heard {
@@ -237,7 +242,26 @@ impl Terminal {
             message_id: format!("{name}/{id}"),
             text,
         };
-        self.bot.hear(heard).await;
+        match self.bot.hear(heard).await {
+            Heed::NotForMe | Heed::Taken => None,
+            Heed::Unkept(body) => Some(body),
+        }
+    }
+
+    /// Something that only this client sees, and only now: it has the number of the last message, so that nothing is
+    /// missed for it.
+    fn unkept(&self, body: Value, seen: i64) -> Shown {
+        shown(&Message {
+            channel: String::new(),
+            seq: seen,
+            at: self.engine.now(),
+            author: self.engine.settings().bot_name.clone(),
+            bot: true,
+            whisper: None,
+            thread: None,
+            body,
+            dedup: None,
+        })
     }
 
     /// Posts what waits in the outbox until `stop` becomes true.
