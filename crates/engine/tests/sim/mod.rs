@@ -1,6 +1,8 @@
 //! The whole engine on virtual time: a store that crashes at a chosen commit, processes that survive it, people who
 //! ask again when they got no answer.
 
+#![allow(dead_code)] // each test file uses its part
+
 pub mod executor;
 pub mod runner;
 
@@ -74,6 +76,8 @@ pub struct World {
     pub crashes: u32,
     pub polls: u64,
     pub trace: u64,
+    /// After so long nothing more is expected.
+    pub horizon: Duration,
     ids: Arc<CountedIds>,
     dice: Arc<Dice>,
     seed: u64,
@@ -96,6 +100,7 @@ impl World {
             crashes: 0,
             polls: 0,
             trace: 0,
+            horizon: Duration::from_secs(900),
             ids: CountedIds::new(seed ^ 1),
             dice: Arc::new(Dice::new(seed ^ 2)),
             seed,
@@ -143,7 +148,7 @@ impl World {
             }
             let mut life = self.begin();
             self.want(&life, steps, begun);
-            let horizon = self.clock.now().after(Duration::from_secs(3_600));
+            let horizon = self.clock.now().after(self.horizon);
             let store = self.store.clone();
             let crashed = life.executor.run(horizon, || store.crashed());
             self.polls += life.executor.polls;
