@@ -197,11 +197,12 @@ impl Client {
         let text = answer.body_mut().with_config().limit(256 << 20).read_to_string();
         let text = text.map_err(|e| Stop::Failed(format!("{url} broke off: {e}")))?;
         let body = from_json(&text, false).unwrap_or_default();
-        if status.is_success() {
+        let told = body.get("faultstring").and_then(Value::as_str);
+        // Some refusals come with 200, because StackStorm's clients expect it so.
+        if status.is_success() && told.is_none() {
             return Ok(body);
         }
-        let fault =
-            body.get("faultstring").and_then(Value::as_str).map_or_else(|| text.trim().to_owned(), str::to_owned);
+        let fault = told.map_or_else(|| text.trim().to_owned(), str::to_owned);
         Err(Stop::Failed(match status.as_u16() {
             401 => format!("{fault} (401: the token is not valid; set ST2_AUTH_TOKEN or use --data)"),
             _ => fault,
