@@ -160,14 +160,36 @@ pub struct Person {
     channel: String,
 }
 
+/// Where the chat of the server on `data` listens.
+pub fn chat_socket(data: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(data.join("endpoints.json")).expect("the server runs");
+    let endpoints: Value = serde_json::from_str(&text).expect("JSON");
+    endpoints["chat"].as_str().expect("a socket").into()
+}
+
+/// What the server answers to one raw line on a new connection.
+pub fn chat_answer(data: &Path, line: &str) -> Value {
+    let mut stream = UnixStream::connect(chat_socket(data)).expect("the chat socket answers");
+    stream.set_read_timeout(Some(SOON)).expect("a bound");
+    // The other side may hang up before it has read everything.
+    let _ = writeln!(stream, "{line}");
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).expect("an answer");
+    serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{e}: {answer:?}"))
+}
+
+/// Command lines of this machine's processes that hold `part`.
+pub fn processes(part: &str) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").expect("a process table").flatten();
+    let lines = entries.filter_map(|e| std::fs::read(e.path().join("cmdline")).ok());
+    lines.map(|line| text(&line).replace('\0', " ")).filter(|line| line.contains(part)).collect()
+}
+
 static SAID: AtomicU32 = AtomicU32::new(0);
 
 impl Person {
     pub fn join(data: &Path, name: &str, channel: &str, after: Option<i64>) -> Person {
-        let text = std::fs::read_to_string(data.join("endpoints.json")).expect("the server runs");
-        let endpoints: Value = serde_json::from_str(&text).expect("JSON");
-        let path = endpoints["chat"].as_str().expect("a socket");
-        let mut write = UnixStream::connect(path).expect("the chat socket answers");
+        let mut write = UnixStream::connect(chat_socket(data)).expect("the chat socket answers");
         let hello = json!({"hello": {"name": name, "channel": channel, "after": after}});
         writeln!(write, "{hello}").expect("it hears");
         let read = BufReader::new(write.try_clone().expect("a second handle"));
@@ -195,7 +217,24 @@ impl Person {
 
     pub fn say(&mut self, text: &str) {
         let id = format!("t{}-{}", std::process::id(), SAID.fetch_add(1, Ordering::Relaxed));
-        writeln!(self.write, "{}", json!({"say": {"id": id, "text": text}})).expect("it hears");
+        self.say_as(&id, text).expect("it hears");
+    }
+
+    /// Says something under an id of one's own choice; whoever got no answer says it again under the same id.
+    pub fn say_as(&mut self, id: &str, text: &str) -> std::io::Result<()> {
+        writeln!(self.write, "{}", json!({"say": {"id": id, "text": text}}))
+    }
+
+    /// Whether the server has hung up; what it said before that is taken in.
+    pub fn hung_up(&mut self) -> bool {
+        use std::sync::mpsc::TryRecvError;
+        loop {
+            match self.heard.try_recv() {
+                Ok(line) => self.note(line),
+                Err(TryRecvError::Empty) => return false,
+                Err(TryRecvError::Disconnected) => return true,
+            }
+        }
     }
 
     /// Waits for the bot to say something that holds `part`; answers the text. What was heard before counts as well.
@@ -290,6 +329,17 @@ fn copy(from: &Path, to: &Path) {
         } else {
             std::fs::write(&target, std::fs::read(entry.path()).expect("a file")).expect("a copy");
         }
+    }
+}
+
+/// Writes the files of a pack where the server looks for packs, and nothing more.
+pub fn write_pack(server: &Server, name: &str, files: &[(&str, &str)]) {
+    let dir = server.data.join("packs").join(name);
+    let manifest = format!("name: {name}\ndescription: For a test.\nversion: 1.0.0\nauthor: squall\n");
+    for (path, text) in [("pack.yaml", manifest.as_str())].iter().chain(files) {
+        let path = dir.join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        std::fs::write(path, text).expect("a file");
     }
 }
 

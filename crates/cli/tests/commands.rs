@@ -1,0 +1,333 @@
+//! Every command as somebody types it, on a real server: StackStorm's words under the names `st2` and `st2ctl`, squall's own,
+//! exit codes, and what the data directory looks like to others.
+
+mod support;
+
+use serde_json::{Value, json};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use support::{Server, processes, seed_repository, squall, text, wait, write_pack};
+
+#[track_caller]
+fn fails(output: &Output, code: i32, part: &str) {
+    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(part), "no {part:?} in:\n{said}");
+}
+
+/// A command that needs no server.
+fn alone(args: &[&str]) -> Output {
+    Command::new(squall()).args(args).stdin(Stdio::null()).env_remove("SQUALL_DATA").output().expect("it runs")
+}
+
+#[track_caller]
+fn alone_ok(args: &[&str]) -> String {
+    let output = alone(args);
+    assert!(output.status.success(), "{args:?}\n{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn file(dir: &Path, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+    std::fs::write(&path, text).expect("a file");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn the_authors_commands_word_for_word() {
+    let server = Server::start();
+    let repo_url = format!("repo_url={}", seed_repository(server.data.parent().unwrap()));
+    for spelling in [&["packs.install"][..], &["run", "packs.install"]] {
+        let mut words = spelling.to_vec();
+        words.extend(["packs=st2chat_confirm", "register=all", &repo_url]);
+        let out = server.ok("st2", &words);
+        assert!(out.contains("status: succeeded"), "{out}");
+        let packs = server.json(&["pack", "list", "--json"]);
+        assert!(packs.as_array().unwrap().iter().any(|p| p["ref"] == "st2chat_confirm"), "{packs}");
+    }
+    let out = server.ok("st2ctl", &["reload", "--register-all"]);
+    assert!(out.contains("loaded ") && out.contains("; 0 errors"), "{out}");
+    assert!(server.ok("st2ctl", &["status"]).contains(&server.pid().to_string()));
+    let out = server.ok("st2", &["action-alias", "match", "confirm 56a01f460640fd1e4e3fca43"]);
+    assert!(out.contains("confirm {{"), "{out}");
+    let out = server.ok("st2", &["run", "core.local", "cmd=echo word for word"]);
+    assert!(out.contains("word for word"), "{out}");
+    fails(&server.run("st2ctl", &["reload", "--register-nothing"]), 1, "Invalid flag provided: --register-nothing");
+    fails(&server.run("st2ctl", &["stop"]), 2, "squall is one process");
+}
+
+#[test]
+fn keys_are_set_read_listed_and_deleted() {
+    let server = Server::start();
+    server.ok("squall", &["key", "set", "host", "web1"]);
+    assert_eq!(server.ok("squall", &["key", "get", "host"]).trim(), "web1");
+    server.ok("st2", &["key", "set", "host", "web2"]);
+    assert_eq!(server.ok("st2", &["key", "get", "host"]).trim(), "web2");
+    server.ok("squall", &["key", "set", "brief", "x", "--ttl", "3600"]);
+    let brief = server.json(&["key", "get", "brief", "--json"]);
+    assert!(brief["expire_timestamp"].as_str().is_some_and(|t| !t.is_empty()), "{brief}");
+
+    server.ok("squall", &["key", "set", "password", "hunter2", "--secret"]);
+    let hidden = server.json(&["key", "get", "password", "--json"]);
+    assert_eq!(hidden["secret"], json!(true));
+    assert!(!hidden.to_string().contains("hunter2"), "{hidden}");
+    assert_eq!(server.ok("squall", &["key", "get", "password", "--decrypt"]).trim(), "hunter2");
+    let files = std::fs::read(server.data.join("squall.db"));
+    assert!(files.is_err() || !files.unwrap().windows(7).any(|w| w == b"hunter2"), "in clear on disk");
+
+    let names = |args: &[&str]| -> Vec<String> {
+        let list = server.json(args);
+        list.as_array().unwrap().iter().map(|i| i["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&["key", "list", "--json"]), ["brief", "host", "password"]);
+    assert_eq!(names(&["key", "list", "--prefix", "ho", "--json"]), ["host"]);
+    server.ok("squall", &["key", "delete", "host", "brief"]);
+    assert_eq!(names(&["key", "list", "--json"]), ["password"]);
+    fails(&server.run("squall", &["key", "get", "host"]), 1, "host");
+    fails(&server.run("squall", &["key", "delete", "host"]), 1, "host");
+
+    server.ok("squall", &["key", "set", "moment", "x", "--ttl", "1"]);
+    wait("the end of a key", || (!server.run("squall", &["key", "get", "moment"]).status.success()).then_some(()));
+}
+
+#[test]
+fn a_canceled_action_leaves_no_process() {
+    let server = Server::start();
+    let nap = format!("sleep 8640{}", std::process::id());
+    let cmd = format!("cmd=({nap} & {nap}) ; {nap}");
+    let started = server.json(&["run", "--no-wait", "--json", "core.local", &cmd]);
+    let id = started["id"].as_str().unwrap();
+    wait("its processes", || (processes(&nap).len() > 2).then_some(()));
+    let running = server.json(&["execution", "list", "--status", "running", "--json"]);
+    assert_eq!(running.as_array().unwrap().len(), 1, "{running}");
+    server.ok("squall", &["execution", "cancel", id]);
+    assert_eq!(server.ended(id)["status"], "canceled");
+    wait("no process", || processes(&nap).is_empty().then_some(()));
+    server.ok("squall", &["execution", "cancel", id]);
+    let over = server.json(&["run", "--json", "core.noop"]);
+    let output = server.run("squall", &["execution", "cancel", over["id"].as_str().unwrap()]);
+    fails(&output, 1, "cannot be canceled. State = succeeded");
+    fails(&server.run("squall", &["execution", "get", "56a01f460640fd1e4e3fca43"]), 1, "56a01f460640fd1e4e3fca43");
+}
+
+#[test]
+fn executions_are_listed_newest_first() {
+    let server = Server::start();
+    for word in ["one", "two"] {
+        server.ok("squall", &["run", "core.local", &format!("cmd=echo {word}")]);
+    }
+    let list = server.json(&["execution", "list", "--json"]);
+    let words: Vec<&str> = list.as_array().unwrap().iter().filter_map(|e| e["parameters"]["cmd"].as_str()).collect();
+    assert_eq!(words, ["echo two", "echo one"]);
+    let table = server.ok("squall", &["execution", "list"]);
+    assert!(table.contains("core.local") && table.contains("succeeded"), "{table}");
+    let one = server.json(&["execution", "list", "-n", "1", "--json"]);
+    assert_eq!(one.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn exit_codes_tell_wrong_usage_from_failure() {
+    let server = Server::start();
+    assert_eq!(server.run("squall", &["run", "core.noop"]).status.code(), Some(0));
+    for name in ["squall", "st2"] {
+        fails(&server.run(name, &["run", "core.local", "cmd=exit 3"]), 1, "failed");
+        fails(&server.run(name, &["run", "core.nothing"]), 1, "Action \"core.nothing\" cannot be found.");
+        fails(&server.run(name, &["run", "core.local"]), 1, "cmd");
+        fails(&server.run(name, &["run", "core.pause", "max_pause=soon"]), 2, "`max_pause` must be a whole number");
+        fails(&server.run(name, &["run"]), 2, "ACTION");
+        fails(&server.run(name, &["nonsense"]), 2, "nonsense");
+        fails(&server.run(name, &["execution", "list", "--no-such-flag"]), 2, "--no-such-flag");
+    }
+    let failed = server.run("squall", &["run", "--json", "core.local", "cmd=exit 3"]);
+    assert_eq!(failed.status.code(), Some(1));
+    let result: Value = serde_json::from_slice(&failed.stdout).expect("JSON also of what failed");
+    assert_eq!(result["result"]["return_code"], json!(3));
+}
+
+#[test]
+fn whatever_is_printed_is_printed_as_json() {
+    let server = Server::start();
+    server.ok("squall", &["key", "set", "a", "b"]);
+    for words in [
+        &["run", "core.noop"][..],
+        &["execution", "list"],
+        &["key", "list"],
+        &["key", "get", "a"],
+        &["key", "set", "c", "d"],
+        &["pack", "list"],
+        &["reload"],
+        &["limits"],
+        &["check"],
+        &["eval", "<% 1 + 1 %>"],
+        &["alias", "match", "drain web1"],
+    ] {
+        for place in ["first", "last"] {
+            let mut args = words.to_vec();
+            args.insert(if place == "first" { 0 } else { args.len() }, "--json");
+            server.json(&args);
+        }
+    }
+}
+
+#[test]
+fn without_a_server_it_says_how_to_start_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    for words in [&["run", "core.noop"][..], &["execution", "list"], &["key", "get", "a"], &["reload"], &["token"]] {
+        let mut args = vec!["--data", data];
+        args.extend(words);
+        fails(&alone(&args), 1, &format!("no server runs on {data}: start one with `squall up`"));
+    }
+    fails(&alone(&["--data", data, "chat", "--as", "alice"]), 1, "squall up");
+}
+
+#[test]
+fn a_killed_server_is_not_taken_for_a_running_one() {
+    let mut server = Server::start();
+    server.kill();
+    let output = server.run("squall", &["execution", "list"]);
+    fails(&output, 1, "squall up");
+}
+
+#[test]
+fn packs_are_installed_from_a_directory_and_removed() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let pack = dir.path().join("tools");
+    let root = dir.path();
+    file(root, "tools/pack.yaml", "name: tools\ndescription: Tools.\nversion: 1.0.0\nauthor: squall\n");
+    file(
+        root,
+        "tools/actions/hello.yaml",
+        "name: hello\nrunner_type: local-shell-cmd\nparameters:\n  cmd: {default: echo hello, immutable: true}\n",
+    );
+    server.ok("squall", &["pack", "install", pack.to_str().unwrap()]);
+    assert!(server.ok("squall", &["pack", "list"]).contains("tools"));
+    assert!(server.ok("squall", &["run", "tools.hello"]).contains("hello"));
+    server.ok("squall", &["pack", "remove", "tools"]);
+    assert!(!server.ok("squall", &["pack", "list"]).contains("tools"));
+    fails(&server.run("squall", &["run", "tools.hello"]), 1, "cannot be found");
+    fails(&server.run("squall", &["pack", "install", "file:///nowhere/at/all"]), 1, "nowhere");
+}
+
+#[test]
+fn a_token_opens_the_api() {
+    let server = Server::start();
+    let token = server.ok("squall", &["token", "--ttl", "600"]).trim().to_owned();
+    assert!(token.len() >= 32 && !token.contains(char::is_whitespace), "{token}");
+    let with = |token: &str| {
+        let mut command = server.command("squall", &["execution", "list"]);
+        command.env("ST2_AUTH_TOKEN", token).output().expect("it runs")
+    };
+    assert!(with(&token).status.success());
+    fails(&with("0123456789abcdef0123456789abcdef"), 1, "401");
+}
+
+#[test]
+fn an_alias_is_matched_without_a_server() {
+    let out = alone_ok(&["alias", "match", "drain web1"]);
+    assert!(out.contains("examples.") && out.contains("host: web1"), "{out}");
+    fails(&alone(&["alias", "match", "make me a sandwich"]), 1, "no alias matches `make me a sandwich`");
+}
+
+#[test]
+fn a_broken_pack_is_checked_file_by_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    file(root, "ops/pack.yaml", "name: ops\ndescription: Ops.\nversion: 1.0.0\nauthor: squall\n");
+    file(root, "ops/actions/good.yaml", "name: good\nrunner_type: noop\n");
+    file(root, "ops/actions/typo.yaml", "name: typo\ndescription: x\nrunner_type: remote-shel-cmd\n");
+    file(root, "ops/actions/broken.yaml", "name: broken\nrunner_type: [noop\n");
+    let pack = root.join("ops");
+    let output = alone(&["check", pack.to_str().unwrap()]);
+    fails(&output, 1, "SQ1203");
+    let said = text(&output.stdout);
+    assert!(said.contains("typo.yaml:3:14") && said.contains("did you mean `remote-shell-cmd`"), "{said}");
+    assert!(said.contains("SQ1001") && said.contains("broken.yaml:"), "{said}");
+    let output = alone(&["check", "--json", pack.to_str().unwrap()]);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(found.as_array().unwrap().iter().filter(|d| d["severity"] == "error").count(), 2, "{found}");
+    std::fs::remove_file(root.join("ops/actions/typo.yaml")).unwrap();
+    std::fs::remove_file(root.join("ops/actions/broken.yaml")).unwrap();
+    assert!(alone_ok(&["check", pack.to_str().unwrap()]).contains("0 errors"));
+}
+
+#[test]
+fn expressions_are_evaluated() {
+    assert_eq!(alone_ok(&["eval", "--lang", "yaql", "[1, 2, 3].sum() * 7"]).trim(), "42");
+    assert_eq!(alone_ok(&["eval", "{{ 'a' | upper }} and {{ 1 + 1 }}"]).trim(), "A and 2");
+    let mut child = Command::new(squall())
+        .args(["eval", "--lang", "yaql", "--engine", "mistral", "$.hosts.len()", "--data", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"hosts: [a, b]").unwrap();
+    assert_eq!(text(&child.wait_with_output().unwrap().stdout).trim(), "2");
+    let output = alone(&["eval", "--lang", "yaql", "$.nothing("]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).is_empty() && !output.stderr.is_empty());
+}
+
+#[test]
+fn a_workflow_is_simulated() {
+    let dir = tempfile::tempdir().unwrap();
+    let flow = file(
+        dir.path(),
+        "flow.yaml",
+        "version: '2.0'\nops.flow:\n  input: [host]\n  output: {said: <% $.said %>}\n  tasks:\n    greet:\n      action: core.local cmd=\"echo <% $.host %>\"\n      publish: {said: <% task(greet).result.stdout %>}\n",
+    );
+    let script = file(
+        dir.path(),
+        "script.yaml",
+        "input: {host: web1}\nscript:\n  greet: [{status: succeeded, result: {stdout: hello}}]\n",
+    );
+    let args = ["workflow", "simulate", &flow, "--script", &script, "--engine", "mistral", "--json"];
+    let out: Value = serde_json::from_str(&alone_ok(&args)).expect("JSON");
+    assert!(out.to_string().contains("hello"), "{out}");
+    fails(&alone(&["workflow", "simulate", "/no/such/file", "--engine", "mistral"]), 1, "/no/such/file");
+}
+
+#[test]
+fn a_code_is_explained() {
+    let page = alone_ok(&["explain", "sq1203"]);
+    assert!(page.starts_with("# SQ1203: a runner type does not exist"), "{page}");
+    assert!(alone_ok(&["explain"]).lines().count() > 20);
+    fails(&alone(&["explain", "SQ9999"]), 2, "there is no code `SQ9999`");
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let server = Server::start();
+    let data = server.data.to_str().unwrap();
+    let output = alone(&["up", "--quiet", "--listen", "127.0.0.1:0", "--data", data]);
+    fails(&output, 1, &format!("is in use by process {}", server.pid()));
+    // The first one is not disturbed, neither its addresses nor its chat.
+    server.ok("squall", &["run", "core.noop"]);
+    let mut alice = server.person("alice", "ops");
+    alice.say("!help");
+    alice.hears("help");
+}
+
+#[test]
+fn nobody_else_reads_the_data() {
+    let server = Server::start();
+    write_pack(&server, "tools", &[]);
+    server.ok("squall", &["key", "set", "a", "b", "--secret"]);
+    server.ok("squall", &["run", "core.local", "cmd=echo hi"]);
+    let mut secrets = 0;
+    for name in std::fs::read_dir(&server.data).unwrap().flatten() {
+        let (path, meta) = (name.path(), name.metadata().unwrap());
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let private = [".db", ".db-wal", ".db-shm", ".sock", "credential", "key.json", "token.json"];
+        if !meta.is_dir() && private.iter().any(|end| name.contains(end)) {
+            secrets += 1;
+            assert_eq!(meta.permissions().mode() & 0o077, 0, "{} is open to others", path.display());
+        }
+    }
+    let all: Vec<_> = std::fs::read_dir(&server.data).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert!(secrets >= 5, "only {secrets} of {all:?}");
+}
