@@ -29,7 +29,7 @@ lint: ## format and clippy, warnings are errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 bench: build ## the measures, as a table
-	$(CARGO) bench --locked --profile fast -p squall-workflow -p squall-store -p squall-expr
+	$(CARGO) bench --locked --profile fast -p squall-workflow -p squall-store -p squall-expr -p squall-engine
 	@tests/bench.py target/fast/squall
 
 soak: ## the same tests with full counts; takes hours

@@ -220,8 +220,8 @@ def say_all(server, texts):
 
 
 def write_pack(packs, name, files):
-    files = {"pack.yaml": f"name: {name}\nref: {name}\ndescription: Made for a measure.\nversion: 1.0.0\nauthor: squall\n"} | files
-    for path, text in files.items():
+    pack = f"name: {name}\nref: {name}\ndescription: Made for a measure.\nversion: 1.0.0\nauthor: squall\n"
+    for path, text in {"pack.yaml": pack, **files}.items():
         path = packs / name / path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -382,7 +382,7 @@ class Table:
 
 
 def start_and_memory(bench):
-    firsts, logins, memory = [], [], []
+    firsts, logins, used, memory = [], [], [], []
     for _ in range(bench.pick(5, 1)):
         with Server(bench.squall, bench.home) as server:
             up = time.perf_counter()
@@ -390,10 +390,11 @@ def start_and_memory(bench):
             logins.append(time.perf_counter() - up)
             server.run("core.noop")
             firsts.append(time.perf_counter() - server.began)
+            used.append(server.cpu())
         with Server(bench.squall, bench.home) as server:
             time.sleep(bench.pick(2, 0.2))
             memory.append(server.memory())
-    note = f"of it log-in {share(logins, 0.5) * 1e3:.0f} ms"
+    note = f"of it log-in {share(logins, 0.5) * 1e3:.0f} ms; CPU of the server {share(used, 0.5) * 1e3:.0f} ms"
     bench.table.add("start to first finished execution", share(firsts, 0.5) * 1e3, "ms", most=200, note=note)
     bench.table.add("idle resident memory, all services", share(memory, 0.5) / 1e6, "MB", most=40)
 
@@ -401,11 +402,13 @@ def start_and_memory(bench):
 def chat(bench):
     dice, count, warm = random.Random(7), bench.pick(2000, 50), bench.pick(200, 10)
     with Server(bench.squall, bench.home, aliases) as server:
+        used = server.cpu()
         lines = [line(dice.randrange(1000)) for _ in range(warm + count)]
         times = list(say_all(server, lines))[warm:]
+        used = server.cpu() - used
         server.log_in()
         server.until(warm + count, action="core.noop", status="succeeded")
-    note = f"{count} lines, one after the other"
+    note = f"{count} lines, one after the other; CPU of the server {used * 1e3 / (warm + count):.2f} ms each"
     bench.table.add("chat line to acknowledgement, 1,000 aliases, p50", share(times, 0.5) * 1e3, "ms", most=5, note=note)
     bench.table.add("chat line to acknowledgement, 1,000 aliases, p99", share(times, 0.99) * 1e3, "ms", most=20, note=note)
 

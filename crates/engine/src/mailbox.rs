@@ -239,10 +239,10 @@ impl Engine {
 }
 
 impl Trees {
-    /// A mailbox is empty: keep its tree if there is room for it and something to come.
+    /// A mailbox is empty: keep its tree if there is room for it and something to come soon.
     fn put_away(&mut self, root: ExecutionId, tree: Option<Tree>) {
         match tree {
-            Some(tree) if !tree.is_over() && self.cached < limits::CACHED_TREES => {
+            Some(tree) if tree.is_busy() && self.cached < limits::CACHED_TREES => {
                 self.cached += 1;
                 let mailbox = self.boxes.entry(root).or_default();
                 mailbox.tree = Some(tree);

@@ -5,7 +5,7 @@
 
 use crate::definitions::Definitions;
 use crate::refusal::Refusal;
-use squall_model::{Execution, ExecutionId};
+use squall_model::{Execution, ExecutionId, Status};
 use squall_store::Store;
 use squall_workflow::{Definition, Fact, RunId, State};
 use std::collections::HashMap;
@@ -91,8 +91,12 @@ impl Tree {
         depth
     }
 
-    /// Whether nothing of it can change any more.
-    pub fn is_over(&self) -> bool {
-        self.executions.is_empty()
+    /// Whether news of it are on their way, because something of it runs or is about to.
+    ///
+    /// What only waits for time or for people comes back after seconds or days: 50 kB a tree are better spent otherwise,
+    /// and reading it back takes less than a millisecond.
+    pub fn is_busy(&self) -> bool {
+        let runs = |status| matches!(status, Status::Requested | Status::Scheduled | Status::Running);
+        self.executions.values().any(|e| runs(e.status) && !self.flows.contains_key(&e.id))
     }
 }
