@@ -503,3 +503,20 @@ fn busy_writers_from_outside_do_not_reach_the_callers() {
         done.store(true, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn s05_a_lock_that_a_dead_holder_has_not_let_go_yet_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(&dir));
+    let path = dir.path().join("squall.lock");
+    let child = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    child.try_lock().unwrap();
+    // No process has this id: it is beyond the largest.
+    std::fs::write(&path, "99999999").unwrap();
+    let next = std::thread::scope(|threads| {
+        let next = threads.spawn(|| Sqlite::open(dir.path(), &Options::default()).map(|_| ()));
+        drop(child);
+        next.join().unwrap()
+    });
+    assert!(next.is_ok(), "{next:?}");
+}

@@ -11,7 +11,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The database in the data directory.
 pub(super) const FILE: &str = "squall.db";
@@ -196,6 +196,11 @@ impl Drop for Lock {
     }
 }
 
+/// How long a dead holder may keep the lock: a child that it was just starting has it until it runs its own program.
+const LETTING_GO: Duration = Duration::from_secs(5);
+/// How often the lock of a dead holder is tried.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// Takes the lock of the directory; it is held as long as the file is open.
 pub(super) fn lock(dir: &Path, fatal: Arc<Fatal>) -> Result<Lock, OpenError> {
     let path = dir.join(LOCK);
@@ -208,10 +213,16 @@ pub(super) fn lock(dir: &Path, fatal: Arc<Fatal>) -> Result<Lock, OpenError> {
         .mode(0o600)
         .open(&path)
         .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(held(dir, file)),
-        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LETTING_GO && !holder_lives(&mut file) => {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            Err(TryLockError::WouldBlock) => return Err(held(dir, file)),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
     }
     let unclean = file.metadata().map_err(failed)?.len() > 0;
     file.set_len(0).map_err(failed)?;
@@ -220,10 +231,21 @@ pub(super) fn lock(dir: &Path, fatal: Arc<Fatal>) -> Result<Lock, OpenError> {
     Ok(Lock { file, fatal, unclean, opened: false })
 }
 
+/// The process id in the file; empty when there is none.
+fn holder(file: &mut File) -> String {
+    let mut holder = String::new();
+    let _ = file.rewind();
+    let _ = Read::by_ref(file).take(20).read_to_string(&mut holder);
+    holder
+}
+
+fn holder_lives(file: &mut File) -> bool {
+    holder(file).parse::<u32>().is_ok_and(|pid| Path::new("/proc").join(pid.to_string()).exists())
+}
+
 /// The holder wrote its process id into the file when it started, so the file's time is its start.
 fn held(dir: &Path, mut file: File) -> OpenError {
-    let mut holder = String::new();
-    let _ = Read::by_ref(&mut file).take(20).read_to_string(&mut holder);
+    let holder = holder(&mut file);
     let written = file.metadata().and_then(|m| m.modified()).ok();
     let since = written.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
     OpenError::Locked {
