@@ -74,7 +74,7 @@ impl Scene {
 
     /// Every execution that there is.
     fn all(&self) -> Vec<Value> {
-        let list = self.server.json(&["execution", "list", "--all", "-n", "100000", "--json"]);
+        let list = self.server.json(&["execution", "list", "--all", "-n", "4000000", "--json"]);
         list.as_array().expect("a list").clone()
     }
 
