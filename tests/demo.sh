@@ -29,7 +29,7 @@ show() { # prints what is new on the screen
   if [ "$all" -gt "$shown" ]; then sed -n "$((shown + 1)),${all}p" "$home/seen"; shown=$all; fi
 }
 seen() { # waits until the bot has said something with the words $1, at most $2 seconds
-  for _ in $(seq $((${2:-30} * 20))); do show; grep -q -- "$1" "$home/seen" && return 0; sleep 0.05; done
+  for _ in $(seq $((${2:-30} * 20))); do show; grep -q -- "$1" "$home/seen" && { show; return 0; }; sleep 0.05; done
   echo "never saw: $1"; exit 1
 }
 say() { echo "$1" >&3; }

@@ -14,6 +14,7 @@ mod aliases;
 mod answer;
 mod attributes;
 mod clothes;
+mod confirmations;
 mod content;
 mod credentials;
 mod doors;
@@ -228,4 +229,9 @@ fn squall_routes() -> Router<State> {
         .route("/api/squall/tokens", post(squall::mint))
         .route("/api/squall/tokens/current", delete(squall::log_out))
         .route("/api/squall/users/{name}", put(squall::put_user))
+        .route("/api/squall/links", put(confirmations::link))
+        .route("/api/squall/audit", get(confirmations::audit))
+        .route("/api/confirmations", get(confirmations::list))
+        .route("/api/confirmations/{id}", get(confirmations::one))
+        .route("/api/confirmations/{id}/{word}", post(confirmations::answer))
 }

@@ -6,6 +6,9 @@
 
 use crate::pace::Pace;
 use crate::{address, format, help};
+use squall_engine::answers::{Reply, Typed};
+use squall_engine::confirmation::Identity;
+use squall_engine::confirmation::record::Place;
 use squall_engine::people::CHAT_USER;
 use squall_engine::{Command, Engine, Principal, Refusal, Role, Via, texts};
 use squall_model::{Map, ReplyTo, Value};
@@ -29,6 +32,8 @@ pub struct Heard {
     pub message_id: String,
     /// What was said.
     pub text: String,
+    /// The confirmation whose question began the thread that this was said in.
+    pub question: Option<String>,
 }
 
 /// What became of a message.
@@ -57,10 +62,14 @@ impl Bot {
     /// Takes a message in.
     pub async fn hear(&self, heard: Heard) -> Heed {
         let settings = self.engine.settings();
-        let Some(text) = address::command(&heard.text, &settings.prefix, &settings.bot_name) else {
-            return Heed::NotForMe;
+        let addressed = address::command(&heard.text, &settings.prefix, &settings.bot_name);
+        let Some(text) = addressed.map(|text| text.trim_end().to_owned()) else {
+            // A plain yes or no in the thread of a question.
+            return match heard.question.is_some() {
+                true => self.answered(&heard, None).await.unwrap_or(Heed::NotForMe),
+                false => Heed::NotForMe,
+            };
         };
-        let text = text.trim_end().to_owned();
         if let Some(words) = help_wanted(&text) {
             let content = self.engine.content();
             return self.answer(&heard, "help", help::text(&content, &settings.prefix, words)).await;
@@ -70,13 +79,23 @@ impl Bot {
         if !self.pace.lock().unwrap_or_else(PoisonError::into_inner).allows(&person, now) {
             return self.answer(&heard, "error", "too fast: wait a few seconds; nothing was started").await;
         }
+        let mistyped = match self.answered(&heard, Some(text.clone())).await {
+            Ok(heed) => return heed,
+            Err(mistyped) => mistyped,
+        };
         match self.engine.command(&self.command(&heard, text)).await {
             Ok(_) => Heed::Taken,
             Err(Refusal::Duplicate(first)) => {
                 tracing::info!(%first, "a message was delivered twice");
                 Heed::Taken
             }
-            Err(refusal) => self.answer(&heard, "error", refusal_text(&refusal)).await,
+            Err(refusal) => {
+                let text = match (&refusal, mistyped) {
+                    (Refusal::Unknown(_), Some(mistyped)) => mistyped,
+                    _ => refusal_text(&refusal),
+                };
+                self.answer(&heard, "error", text).await
+            }
         }
     }
 
@@ -85,6 +104,33 @@ impl Bot {
         let settings = self.engine.settings();
         address::command(text, &settings.prefix, &settings.bot_name)?;
         Some(format::remark("error", user, refusal_text(refusal)).into())
+    }
+
+    /// Takes what may be an answer to a confirmation. What is none comes back, with what to say of a mistyped code when no
+    /// alias knows the line either.
+    async fn answered(&self, heard: &Heard, command: Option<String>) -> Result<Heed, Option<String>> {
+        let typed = Typed {
+            raw: heard.text.clone(),
+            command,
+            identity: Identity { network: heard.network.clone(), workspace: None, user_id: heard.user_id.clone() },
+            name: heard.user_name.clone(),
+            place: Place {
+                network: heard.network.clone(),
+                channel: heard.channel.clone(),
+                thread: heard.thread.clone(),
+                private: false,
+            },
+            message: heard.message_id.clone(),
+            at: heard.question.clone(),
+            heard_at: self.engine.now(),
+        };
+        match self.engine.typed(&typed).await {
+            Ok(Reply::Other) => Err(None),
+            Ok(Reply::Perhaps(text)) => Err(Some(text)),
+            Ok(Reply::Say(text)) => Ok(self.answer(heard, "confirmation", text).await),
+            Ok(Reply::Done | Reply::Silence) => Ok(Heed::Taken),
+            Err(refusal) => Ok(self.answer(heard, "error", refusal_text(&refusal)).await),
+        }
     }
 
     fn command(&self, heard: &Heard, text: String) -> Command {

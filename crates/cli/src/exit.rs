@@ -8,6 +8,14 @@ pub const DONE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// Wrong usage.
 pub const USAGE: u8 = 2;
+/// Held for confirmation, and not waited for.
+pub const HELD: u8 = 3;
+/// A confirmation was denied.
+pub const DENIED: u8 = 4;
+/// A confirmation expired.
+pub const EXPIRED: u8 = 5;
+/// A confirmation is void.
+pub const VOID: u8 = 6;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +29,9 @@ pub enum Stop {
     /// It failed and everything is said already.
     #[error("")]
     Said,
+    /// A confirmation decided otherwise; everything is said already.
+    #[error("")]
+    Code(u8),
 }
 
 impl Stop {
@@ -33,6 +44,7 @@ impl Stop {
         ExitCode::from(match self {
             Stop::Usage(_) => USAGE,
             Stop::Failed(_) | Stop::Said => FAILED,
+            Stop::Code(code) => *code,
         })
     }
 }

@@ -3,7 +3,7 @@
 //! A first word that is an action reference runs that action, as early clients did: `st2 packs.install packs=…`.
 
 use crate::client::{Client, escaped};
-use crate::commands::{self, execute, print_execution};
+use crate::commands::{self, People, execute, print_execution};
 use crate::exit::{self, Done, Stop};
 use crate::output::{Form, properties, say, table};
 use crate::st2ctl::target;
@@ -52,7 +52,6 @@ struct Run {
     /// The action.
     action: String,
     /// Its parameters.
-    #[arg(trailing_var_arg = true)]
     params: Vec<String>,
     /// Do not wait for the end.
     #[arg(long = "async", short = 'a')]
@@ -177,7 +176,7 @@ impl Run {
             form.print(&started.execution, || format!("To get the results, execute:\n st2 execution get {id}"));
             return Ok(());
         }
-        let ended = started.wait(client, PATIENCE)?;
+        let ended = started.wait(client, PATIENCE, People::LeaveAlone)?;
         print_execution(&ended, form);
         // The original client ends with 0 whatever became of the execution, except for a failure.
         match ended.get("status").and_then(Value::as_str) {

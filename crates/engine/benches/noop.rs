@@ -111,6 +111,7 @@ async fn measure(dir: &Path, synchronous: Synchronous, total: usize, callers: us
         runtime: Arc::new(Tokio(tokio::runtime::Handle::current())),
         settings: Settings::default(),
         registry: builtin(),
+        policy: Default::default(),
     });
     call(&engine, total / 20, callers).await;
     let start = Instant::now();

@@ -3,14 +3,15 @@
 //!
 //! What people type is data: it is never rendered as a template.
 
+use crate::confirmation::texts::{self as catalogue, Fill};
 use crate::content::Content;
 use crate::people::Principal;
 use crate::refusal::Refusal;
-use crate::request::{Request, Source};
+use crate::request::{Held, Request, Source};
 use crate::{Engine, gates, limits, report, texts, view};
 use squall_content::Alias;
 use squall_expr::alias::{Leniency, Matcher};
-use squall_model::{ActionRef, Execution, Map, ReplyTo, Value};
+use squall_model::{ActionRef, Execution, ExecutionId, Map, ReplyTo, Value};
 use squall_store::Op;
 use std::sync::Arc;
 
@@ -124,8 +125,17 @@ impl Engine {
             gates::Verdict::Stillborn { message, .. } => return Err(Refusal::Invalid(message)),
         };
         let execution = Execution::new(self.ids().execution(), requested, self.now());
-        let ack = report::acknowledgement(&execution, alias, content, self.settings());
-        let mut along = Vec::new();
+        let (execution, mut along, waits) =
+            match self.held_or_not(content, execution, Some(alias), Some(command.text.clone()), &command.who)? {
+                Held::Runs(execution, along) => (*execution, along, false),
+                Held::Waits(execution, along) => (*execution, along, true),
+                Held::Already(first) => return Err(Refusal::Conflict(self.waits_already(first)?)),
+            };
+        // The question is the acknowledgement of what waits.
+        let ack = match waits {
+            true => None,
+            false => report::acknowledgement(&execution, alias, content, self.settings()),
+        };
         if let (Some(reply), Some(body)) = (&request.reply_to, &ack) {
             let mut body = body.clone();
             body.insert("user".into(), reply.user.as_str().into());
@@ -143,6 +153,14 @@ impl Engine {
             message: ack.as_ref().and_then(text),
             extra: ack.and_then(|body| body.get("extra").cloned()),
         })
+    }
+
+    /// M15: the same request waits already.
+    fn waits_already(&self, first: ExecutionId) -> Result<String, Refusal> {
+        let Some(record) = self.confirmation_of(first)? else { return Err(Refusal::no_execution(first)) };
+        let left = catalogue::left(&record, self.now());
+        let fills = [("code", Fill::Ours(record.code.to_string())), ("left", Fill::Ours(left))];
+        Ok(catalogue::text("M15", &fills).plain())
     }
 
     /// The action of an alias, which may have gone since the alias was written.

@@ -1,5 +1,6 @@
 //! The packs as they are now, with what is prepared once for each snapshot: the matcher of all aliases.
 
+use crate::confirmation::Policy;
 use crate::params::Prepared;
 use squall_content::{Action, Registry};
 use squall_expr::alias::{Entry, Matcher, Options, representations};
@@ -11,13 +12,14 @@ use std::sync::Arc;
 pub struct Content {
     registry: Registry,
     prepared: HashMap<ActionRef, Arc<Prepared>>,
+    policy: Arc<Policy>,
     strict: Matcher<ActionRef>,
     kind: Matcher<ActionRef>,
 }
 
 impl Content {
     /// Prepares a snapshot. Formats that cannot be read were reported when the packs were loaded.
-    pub fn new(registry: Registry) -> Content {
+    pub fn new(registry: Registry, policy: Arc<Policy>) -> Content {
         let entries = || {
             registry.aliases.values().filter(|a| a.enabled).flat_map(|alias| {
                 let all = representations(&alias.formats).unwrap_or_default();
@@ -38,7 +40,7 @@ impl Content {
         let (strict, _) = Matcher::new(entries(), Options::default());
         let (kind, _) = Matcher::new(entries(), lenient);
         let prepared = registry.actions.values().map(|a| (a.reference.clone(), Arc::new(Prepared::new(a)))).collect();
-        Content { registry, prepared, strict, kind }
+        Content { registry, prepared, policy, strict, kind }
     }
 
     /// The packs.
@@ -52,6 +54,11 @@ impl Content {
             Some(prepared) => prepared.clone(),
             None => Arc::new(Prepared::new(action)),
         }
+    }
+
+    /// The server's rules of confirmation.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
     }
 
     /// The configuration of a pack; empty when it has none.

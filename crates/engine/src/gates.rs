@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// What the gates decided.
 pub(crate) enum Verdict {
-    /// It may run.
+    /// It may run, unless people must be asked first, which [`crate::Engine::held_or_not`] finds out.
     Run(Requested),
     /// Its templates fail: it is stored as failed, and the caller is told.
     Stillborn { requested: Requested, outcome: Outcome, message: String },

@@ -48,6 +48,7 @@ impl RequestLookup<'_> {
             },
             ids: &*inner.ids,
             content: &self.content,
+            children: None,
             user: self.user.clone(),
             may_decrypt: self.may_decrypt,
         }

@@ -11,6 +11,9 @@
 #![warn(missing_docs)]
 
 pub mod alias;
+pub mod answers;
+mod asking;
+mod closure;
 pub mod confirmation;
 mod content;
 mod definitions;
@@ -76,6 +79,8 @@ pub struct Parts {
     pub settings: Settings,
     /// The packs as they are now.
     pub registry: Registry,
+    /// The server's rules of confirmation.
+    pub policy: Arc<confirmation::Policy>,
 }
 
 /// The engine: a cheap handle on one.
@@ -98,6 +103,7 @@ struct Inner {
     due: Notify,
     outboxes: Mutex<HashMap<String, Arc<Notify>>>,
     waiting: Mutex<HashMap<ExecutionId, Vec<oneshot::Sender<()>>>>,
+    guesses: Mutex<answers::Wrong>,
 }
 
 impl Engine {
@@ -112,13 +118,14 @@ impl Engine {
                 runtime: parts.runtime,
                 settings: parts.settings,
                 definitions: Definitions::default(),
-                content: RwLock::new(Arc::new(Content::new(parts.registry))),
+                content: RwLock::new(Arc::new(Content::new(parts.registry, parts.policy))),
                 runner: OnceLock::new(),
                 trees: Mutex::default(),
                 events,
                 due: Notify::new(),
                 outboxes: Mutex::default(),
                 waiting: Mutex::default(),
+                guesses: Mutex::default(),
             }),
         }
     }
@@ -156,8 +163,8 @@ impl Engine {
     }
 
     /// Puts new content in place of the old, whole. What runs keeps what it started with.
-    pub fn swap(&self, registry: Registry) {
-        let content = Arc::new(Content::new(registry));
+    pub fn swap(&self, registry: Registry, policy: Arc<confirmation::Policy>) {
+        let content = Arc::new(Content::new(registry, policy));
         *self.inner.content.write().unwrap_or_else(PoisonError::into_inner) = content;
     }
 

@@ -5,9 +5,9 @@
 
 use crate::Content;
 use squall_expr::{Error, Host};
-use squall_model::{Ids, Str, Timestamp, Value};
+use squall_model::{ExecutionId, Ids, Str, Timestamp, Value};
 use squall_store::{Item, ItemScope, Store};
-use squall_workflow::Registered;
+use squall_workflow::{Registered, RunId};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -46,6 +46,8 @@ pub(crate) struct Lookup<'a> {
     pub data: Datastore<'a>,
     pub ids: &'a dyn Ids,
     pub content: &'a Content,
+    /// The open children of the workflow that is being decided.
+    pub children: Option<&'a HashMap<RunId, ExecutionId>>,
     /// Whose user scope `st2kv.user` means.
     pub user: String,
     /// Whether secrets of the system may be seen in clear.
@@ -88,6 +90,10 @@ impl Host for Lookup<'_> {
 }
 
 impl squall_workflow::Host for Lookup<'_> {
+    fn child(&self, run: RunId) -> Option<String> {
+        self.children?.get(&run).map(ToString::to_string)
+    }
+
     fn action(&self, reference: &str) -> Registered {
         match reference.parse().ok().and_then(|r| self.content.registry().action(&r)) {
             Some(action) => Registered::Yes(self.content.prepared(action).known.clone()),

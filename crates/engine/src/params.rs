@@ -36,6 +36,17 @@ impl Prepared {
         Prepared { runner, own, merged, known }
     }
 
+    /// Final parameters divided into the runner's and the action's own.
+    pub(crate) fn divided(&self, all: &Map) -> (Map, Map) {
+        let pairs = all.iter().map(|(name, value)| (name.clone(), value.clone()));
+        pairs.partition(|(name, _)| self.runner.contains_key(name))
+    }
+
+    /// Whether a parameter is secret.
+    pub fn is_secret(&self, name: &str) -> bool {
+        self.merged.get(name).is_some_and(|schema| schema.secret)
+    }
+
     /// The parameters with every secret masked.
     pub fn masked(&self, given: &Map) -> Map {
         params::mask(&self.merged, given)

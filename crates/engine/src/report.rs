@@ -16,6 +16,10 @@ use squall_store::Outgoing;
 /// The result of an execution that came from chat; nothing when its alias says so, or when it did not come from there.
 pub(crate) fn result(execution: &Execution, turn: &Turn<'_>) -> Option<Outgoing> {
     let reply = execution.request.reply_to.as_ref()?;
+    if crate::asking::is_frozen(execution) && execution.started.is_none() {
+        // It was held and never ran: whoever asked was told so, and a result format would say otherwise.
+        return None;
+    }
     let alias = reply.alias.as_ref().and_then(|r| turn.around.content.registry().alias(r));
     let (content, settings) = (turn.around.content, turn.around.settings);
     let mut body = result_body(execution, alias.map(|a| &**a), content, settings)?;

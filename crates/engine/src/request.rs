@@ -1,9 +1,11 @@
 //! The one door: what wants to run comes in here, passes the gates, is stored, and only then acknowledged.
 
+use crate::asking::{self, Asker, Opened, Wanted};
 use crate::people::{Principal, Wish, authorize};
 use crate::refusal::Refusal;
 use crate::turn::{Answer, Input};
-use crate::{Engine, gates};
+use crate::{Content, Engine, gates, params};
+use squall_content::Alias;
 use squall_model::{ActionRef, Execution, ExecutionId, Map, ReplyTo, Status, Value};
 use squall_store::{Filter, Op, Page};
 
@@ -41,6 +43,16 @@ pub struct Request {
     pub key: Option<String>,
 }
 
+/// What the gate of confirmation says.
+pub(crate) enum Held {
+    /// It runs.
+    Runs(Box<Execution>, Vec<Op>),
+    /// It waits for people, and these are the rows that ask them.
+    Waits(Box<Execution>, Vec<Op>),
+    /// The very same request waits already.
+    Already(ExecutionId),
+}
+
 impl Request {
     /// A plain request over the API.
     pub fn new(action: ActionRef, params: Map, who: Principal) -> Request {
@@ -66,7 +78,13 @@ impl Engine {
         match gates::pass(self, &content, &request)? {
             gates::Verdict::Run(requested) => {
                 let execution = Execution::new(id, requested, self.now());
-                self.store_request(execution, request.key, Vec::new()).await
+                let held = self.held_or_not(&content, execution, None, None, &request.who)?;
+                match held {
+                    Held::Already(first) => self.stored(first),
+                    Held::Waits(execution, along) | Held::Runs(execution, along) => {
+                        self.store_request(*execution, request.key, along).await
+                    }
+                }
             }
             gates::Verdict::Stillborn { requested, outcome, message } => {
                 // StackStorm stores a request whose templates fail, so that its history shows it.
@@ -78,6 +96,61 @@ impl Engine {
                 execution.result = outcome.result;
                 self.inner.store.commit(Op::Insert(Box::new(execution)).into()).await?;
                 Err(Refusal::Stillborn { execution: id, message })
+            }
+        }
+    }
+
+    fn stored(&self, id: ExecutionId) -> Result<Execution, Refusal> {
+        self.store().execution(id)?.ok_or_else(|| Refusal::no_execution(id))
+    }
+
+    /// The last gate: whether people must be asked before this runs. What must wait comes back with its question.
+    pub(crate) fn held_or_not(
+        &self,
+        content: &Content,
+        mut execution: Execution,
+        alias: Option<&Alias>,
+        command: Option<String>,
+        who: &Principal,
+    ) -> Result<Held, Refusal> {
+        let reference = &execution.request.action;
+        let action = content.registry().action(reference).cloned();
+        let action = action.ok_or_else(|| Refusal::no_action(&reference.to_string()))?;
+        let asker =
+            Asker { content, store: self.store(), ids: self.ids(), settings: self.settings(), now: execution.created };
+        let lookup = self.request_lookup(who);
+        let host = lookup.lookup();
+        let context = execution.request.context.clone();
+        let config = content.config(&action.reference.pack);
+        let around = params::Around { context: &context, config, host: &host };
+        // Parameters that cannot be rendered fail when it starts: nothing is hidden by asking first.
+        let finals = params::finals(&content.prepared(&action), &execution.request.params, &around);
+        let all: Map = match finals {
+            Ok((runner, own)) => runner.into_iter().chain(own).collect(),
+            Err(_) => execution.request.params.clone(),
+        };
+        let wanted = Wanted {
+            execution: &execution,
+            action: &action,
+            alias,
+            root: &execution,
+            params: &all,
+            covered: Default::default(),
+            command,
+        };
+        let joined = match asker.demand(&wanted, &host).map_err(Refusal::Invalid)? {
+            None => return Ok(Held::Runs(Box::new(execution), Vec::new())),
+            Some(joined) => joined,
+        };
+        match asker.open(&wanted, joined).map_err(Refusal::Invalid)? {
+            Opened::Joined(record) => match record.runs.first() {
+                Some((id, _)) => Ok(Held::Already(*id)),
+                None => Err(Refusal::Broken("a confirmation holds nothing".into())),
+            },
+            Opened::Held(decision) => {
+                asking::hold(&mut execution, all, &decision.record);
+                let along = asking::ops(&decision, None, execution.id, execution.created);
+                Ok(Held::Waits(Box::new(execution), along))
             }
         }
     }
@@ -100,7 +173,7 @@ impl Engine {
                 self.store().execution(first)?.ok_or_else(|| Refusal::no_execution(first))
             }
             Answer::Refused(refusal) => Err(refusal),
-            Answer::Claim(_) | Answer::Done => {
+            Answer::Claim(_) | Answer::Confirmed { .. } | Answer::Done => {
                 Err(Refusal::Broken("a request was answered with something else".into()))
             }
         }
@@ -145,7 +218,7 @@ impl Engine {
         match self.send(execution.root, input(who.user.clone())).await {
             Answer::Refused(refusal) => Err(refusal),
             // As it is after the commit, which may be more than the input alone did.
-            Answer::Execution(_) | Answer::Done | Answer::Claim(_) => {
+            Answer::Execution(_) | Answer::Confirmed { .. } | Answer::Done | Answer::Claim(_) => {
                 self.store().execution(id)?.ok_or_else(|| Refusal::no_execution(id))
             }
         }

@@ -134,7 +134,11 @@ pub(crate) fn begin(
             mistral::stackstorm::begin(definition, begin, &given)
         }
         Definition::Orquesta(_) => Ok(Begin { env: orquesta_env(execution, action, around), ..begin }),
-        Definition::Chain(_) => Ok(begin),
+        Definition::Chain(_) => {
+            // The nodes of a chain inherit its notification settings.
+            let notify = execution.request.notify.clone();
+            Ok(Begin { env: [("notify".into(), notify)].into_iter().collect(), ..begin })
+        }
     }
 }
 

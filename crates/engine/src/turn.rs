@@ -9,20 +9,22 @@
 //!
 //! Start reading at [`Turn::take`].
 
+use crate::confirmation::decide::Outcome as Decided;
+use crate::confirmation::{self, Event};
 use crate::definitions::Definitions;
-use crate::event::Event;
+use crate::event;
 use crate::limits;
 use crate::lookup::{Datastore, Lookup, Overlay};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::tree::{Flow, Tree};
-use crate::{Content, native, params, report, spawn, view};
+use crate::{Content, asking, native, params, report, spawn, view};
 use indexmap::IndexMap;
 use squall_model::{Change, Execution, ExecutionId, Ids, Map, Outcome, Status, Timestamp, Value, WorkItem, WorkKey};
 use squall_store::{Batch, Due, DueKind, Op, Outgoing, Store};
 use squall_workflow::{Fact, Offer, RunId, State, Stimulus};
 use std::cell::RefCell;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 /// Something that waits for a tree.
@@ -46,6 +48,8 @@ pub(crate) enum Input {
     Start(ExecutionId),
     /// A claimed attempt that recovery found never started.
     Unclaim(WorkKey),
+    /// Something happened to a confirmation.
+    Confirm { id: String, event: Box<Event> },
 }
 
 /// What the sender of an input is told when the commit is done.
@@ -55,6 +59,8 @@ pub(crate) enum Answer {
     Execution(Box<Execution>),
     /// Whether the attempt may start.
     Claim(bool),
+    /// What came of an event of a confirmation, and what the caller is told.
+    Confirmed { outcome: Decided, told: Option<String> },
     /// Nothing to tell.
     Done,
     /// It was not done.
@@ -67,7 +73,7 @@ pub(crate) enum Effect {
     Dispatch(Box<WorkItem>),
     StopWork(WorkKey),
     Settled(WorkKey, String),
-    Publish(Event),
+    Publish(event::Event),
     /// Something new in the outbox of a network.
     Posted(String),
     /// A new due row, which may be the next one.
@@ -130,6 +136,8 @@ pub(crate) struct Turn<'a> {
     settled: u64,
     gone: Vec<ExecutionId>,
     definitions_written: HashSet<String>,
+    /// Confirmations decided in this turn, which the store does not know yet.
+    decided: BTreeMap<String, confirmation::Record>,
 }
 
 /// A finished turn.
@@ -154,6 +162,7 @@ impl<'a> Turn<'a> {
             settled: 0,
             gone: Vec::new(),
             definitions_written: HashSet::new(),
+            decided: BTreeMap::new(),
         };
         let mut answers = Vec::with_capacity(inputs.len());
         for input in inputs {
@@ -195,6 +204,7 @@ impl<'a> Turn<'a> {
                 self.unclaim(*key);
                 return Answer::Done;
             }
+            Input::Confirm { id, event } => return self.confirm(id, event),
         };
         let id = match input {
             Input::Insert { execution, .. } => execution.id,
@@ -276,8 +286,10 @@ impl<'a> Turn<'a> {
     fn insert(&mut self, execution: Execution, along: &[Op]) -> Result<(), Refusal> {
         let id = execution.id;
         for op in along {
-            if let Op::Post(message) = op {
-                self.effects.push(Effect::Posted(message.network.clone()));
+            match op {
+                Op::Post(message) => self.effects.push(Effect::Posted(message.network.clone())),
+                Op::SetDue(_) => self.effects.push(Effect::Due),
+                _ => {}
             }
             self.ops.push(op.clone());
         }
@@ -340,6 +352,7 @@ impl<'a> Turn<'a> {
             data: self.datastore(),
             ids: self.around.ids,
             content: self.around.content,
+            children: None,
             user: name("api_user").or_else(|| name("user")).unwrap_or(crate::people::SYSTEM_USER).to_owned(),
             // What a definition decrypts was decided by whoever installed the pack.
             may_decrypt: true,
@@ -380,11 +393,14 @@ impl<'a> Turn<'a> {
             return self.end(id, Outcome::failed(text));
         };
         let context = execution.context();
-        let finals = {
+        let prepared = self.around.content.prepared(&action);
+        let finals = if asking::is_frozen(execution) {
+            Ok(prepared.divided(&request.params))
+        } else {
             let host = self.lookup(&context);
             let config = self.around.content.config(&action.reference.pack);
             let around = params::Around { context: &context, config, host: &host };
-            params::finals(&self.around.content.prepared(&action), &request.params, &around)
+            params::finals(&prepared, &request.params, &around)
         };
         let (runner, own) = match finals {
             Ok(pair) => pair,
@@ -438,7 +454,16 @@ impl<'a> Turn<'a> {
     fn conduct(&mut self, id: ExecutionId, stimulus: Stimulus) {
         let Some(mut flow) = self.tree.flows.remove(&id) else { return };
         let context = self.tree.executions.get(&id).map(Execution::context).unwrap_or_default();
-        let facts = squall_workflow::advance(&flow.definition, &mut flow.state, stimulus, &self.lookup(&context));
+        let over = match &stimulus {
+            Stimulus::Finished { run, status, .. } if status.is_final() => Some(*run),
+            _ => None,
+        };
+        let facts = {
+            let host = Lookup { children: Some(&flow.children), ..self.lookup(&context) };
+            squall_workflow::advance(&flow.definition, &mut flow.state, stimulus, &host)
+        };
+        // Only now: the conductor may ask which execution it was that ended.
+        over.and_then(|run| flow.children.remove(&run));
         let seq = flow.seq;
         flow.seq += facts.len() as u64;
         let too_long = flow.seq > limits::FACTS;
@@ -544,6 +569,14 @@ impl<'a> Turn<'a> {
         };
         match made {
             Ok(child) => {
+                let child = match self.ask_about(id, child) {
+                    Ok(child) => child,
+                    Err(message) => {
+                        let stimulus = Stimulus::Refused { run: offer.run, message };
+                        self.causes.push_back(Cause::Hear { flow: id, stimulus });
+                        return;
+                    }
+                };
                 let child_id = child.id;
                 if let Some(flow) = self.tree.flows.get_mut(&id) {
                     flow.children.insert(offer.run, child_id);
@@ -611,11 +644,6 @@ impl<'a> Turn<'a> {
     fn tell_parent(&mut self, id: ExecutionId, status: Status, result: &Value) {
         let Some(execution) = self.tree.executions.get(&id) else { return };
         let (Some(parent), Some(run)) = (execution.parent, execution.run) else { return };
-        if status.is_final()
-            && let Some(flow) = self.tree.flows.get_mut(&parent)
-        {
-            flow.children.remove(&run);
-        }
         self.hear_end(parent, run, status, result.clone());
     }
 
@@ -657,6 +685,163 @@ impl<'a> Turn<'a> {
         }
     }
 
+    // ---- confirmations ---------------------------------------------------------------------------------------
+
+    fn asker(&self) -> asking::Asker<'a> {
+        asking::Asker {
+            content: self.around.content,
+            store: self.around.store,
+            ids: self.around.ids,
+            settings: self.around.settings,
+            now: self.around.now,
+        }
+    }
+
+    /// Holds a task of a workflow when somebody must be asked about it; a release further up covers its own rules.
+    fn ask_about(&mut self, parent: ExecutionId, mut child: Execution) -> Result<Execution, String> {
+        let registry = self.around.content.registry();
+        let Some(action) = registry.action(&child.request.action).cloned() else { return Ok(child) };
+        let Some(root) = self.tree.executions.get(&self.tree.root).cloned() else { return Ok(child) };
+        let config = self.around.content.config(&action.reference.pack);
+        let prepared = self.around.content.prepared(&action);
+        let context = child.context();
+        let finals = {
+            let host = self.lookup(&context);
+            params::finals(&prepared, &child.request.params, &params::Around { context: &context, config, host: &host })
+        };
+        // What cannot be rendered fails when it starts, and does not start by being asked about.
+        let Ok((runner, own)) = finals else { return Ok(child) };
+        let all: Map = runner.into_iter().chain(own).collect();
+        let asker = self.asker();
+        let covered = self.covered(parent);
+        let opened = {
+            let host = self.lookup(&context);
+            let wanted = asking::Wanted {
+                execution: &child,
+                action: &action,
+                alias: None,
+                root: &root,
+                params: &all,
+                covered,
+                command: None,
+            };
+            match asker.demand(&wanted, &host)? {
+                None => return Ok(child),
+                Some(joined) => asker.open(&wanted, joined)?,
+            }
+        };
+        match opened {
+            asking::Opened::Joined(record) => Err(format!("the same request is already waiting as {}", record.code)),
+            asking::Opened::Held(decision) => {
+                asking::hold(&mut child, all, &decision.record);
+                self.take_decision(&decision, None, self.tree.root);
+                Ok(child)
+            }
+        }
+    }
+
+    /// Rules that releases of `id` and of everything above it cover.
+    fn covered(&self, id: ExecutionId) -> std::collections::BTreeSet<String> {
+        let mut all = std::collections::BTreeSet::new();
+        let mut at = Some(id);
+        while let Some(execution) = at.and_then(|id| self.tree.executions.get(&id)) {
+            if asking::is_frozen(execution)
+                && let Some(record) = self.record_of(execution.id)
+            {
+                all.extend(record.covers());
+            }
+            at = execution.parent;
+        }
+        all
+    }
+
+    /// The confirmation of an execution, as this turn knows it.
+    fn record_of(&self, id: ExecutionId) -> Option<confirmation::Record> {
+        let decided = self.decided.values().find(|record| record.runs.iter().any(|(run, _)| *run == id));
+        if let Some(record) = decided {
+            return Some(record.clone());
+        }
+        let row = self.around.store.confirmation_of(id).ok().flatten()?;
+        confirmation::Record::from_json(&row.json).ok()
+    }
+
+    /// Something happened to a confirmation: decide, and carry out the decision in this commit.
+    fn confirm(&mut self, id: &str, event: &Event) -> Answer {
+        let found = match self.around.store.confirmation(id) {
+            Ok(found) => found,
+            Err(error) => return Answer::Refused(error.into()),
+        };
+        let read = match self.decided.get(id) {
+            Some(record) => Some(Ok(record.clone())),
+            None => found.as_ref().map(|row| confirmation::Record::from_json(&row.json)),
+        };
+        let record = match read {
+            Some(Ok(record)) => record,
+            Some(Err(error)) => return Answer::Refused(Refusal::Broken(error.to_string())),
+            None => return Answer::Refused(Refusal::Unknown(format!("There is no open confirmation {id}."))),
+        };
+        let held: Vec<Execution> =
+            record.runs.iter().filter_map(|(id, _)| self.tree.executions.get(id).cloned()).collect();
+        let root = match self.tree.executions.get(&self.tree.root).cloned() {
+            Some(root) => root,
+            // The tree is over; whatever is said now comes too late, and is told so.
+            None => match self.around.store.execution(self.tree.root) {
+                Ok(Some(root)) => root,
+                Ok(None) | Err(_) => return Answer::Refused(Refusal::no_execution(self.tree.root)),
+            },
+        };
+        let decision = self.asker().decide(&record, event, &held, &root);
+        let version = record.version;
+        self.take_decision(&decision, Some(version), self.tree.root);
+        match &decision.effect {
+            Some(confirmation::decide::Effect::Release { .. }) => {
+                for (run, _) in &decision.record.runs {
+                    if self.become_status(*run, Status::Requested, Change::default()) {
+                        self.late_acknowledgement(*run);
+                        self.starts.push_back(*run);
+                    }
+                }
+            }
+            Some(confirmation::decide::Effect::End) => {
+                if let Some((status, result)) = decision.record.result() {
+                    for (run, _) in &decision.record.runs {
+                        self.end(*run, Outcome { status, result: result.clone() });
+                    }
+                }
+            }
+            None => {}
+        }
+        Answer::Confirmed { outcome: decision.outcome, told: decision.told() }
+    }
+
+    /// The alias's own acknowledgement, once what it speaks of starts; the default one would only repeat the release.
+    fn late_acknowledgement(&mut self, id: ExecutionId) {
+        let Some(execution) = self.tree.executions.get(&id) else { return };
+        let Some(reply) = execution.request.reply_to.clone() else { return };
+        let content = self.around.content;
+        let alias = reply.alias.as_ref().and_then(|r| content.registry().alias(r));
+        let Some(alias) = alias.filter(|a| a.ack.as_ref().is_some_and(|ack| ack.get("format").is_some())) else {
+            return;
+        };
+        if let Some(mut body) = report::acknowledgement(execution, alias, content, self.around.settings) {
+            body.insert("user".into(), reply.user.as_str().into());
+            self.post(report::outgoing(&reply, body, format!("ack/{id}"), self.around.now));
+        }
+    }
+
+    /// Writes what a decision says into the batch.
+    fn take_decision(&mut self, decision: &confirmation::Decision, expected: Option<u64>, root: ExecutionId) {
+        let ops = asking::ops(decision, expected, root, self.around.now);
+        self.decided.insert(decision.record.id.to_string(), decision.record.clone());
+        for op in ops {
+            match op {
+                Op::Post(message) => self.post(*message),
+                Op::SetDue(due) => self.set_due(due),
+                other => self.ops.push(other),
+            }
+        }
+    }
+
     // ---- time ------------------------------------------------------------------------------------------------
 
     fn set_due(&mut self, due: Due) {
@@ -687,7 +872,13 @@ impl<'a> Turn<'a> {
                     self.hear_end(due.owner, due.number, outcome.status, outcome.result);
                 }
             }
-            DueKind::Deadline => {}
+            DueKind::Deadline => {
+                let found = self.around.store.confirmation_of(due.owner);
+                if let Ok(Some(row)) = found {
+                    let event = Event::Due(confirmation::decide::Due::from_number(due.number));
+                    self.confirm(&row.id, &event);
+                }
+            }
         }
     }
 
@@ -712,6 +903,13 @@ impl<'a> Turn<'a> {
         let Some(execution) = self.tree.executions.get(&id) else { return };
         let status = execution.status;
         if !status.is_cancelable() {
+            return;
+        }
+        if status == Status::Pending
+            && let Ok(Some(row)) = self.around.store.confirmation_of(id)
+        {
+            let event = Event::Cancel { by: by.to_owned(), cause: confirmation::record::Cause::Canceled };
+            self.confirm(&row.id, &event);
             return;
         }
         let mut notes = Map::new();

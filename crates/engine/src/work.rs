@@ -23,7 +23,11 @@ impl Engine {
         let Some(root) = self.root_of(key.execution) else { return ClaimAnswer::Refused };
         match self.insist(root, Input::Claim { key, spool: spool.to_owned() }).await {
             Answer::Claim(true) => ClaimAnswer::Granted { env: self.token_env(key.execution).await },
-            Answer::Claim(false) | Answer::Execution(_) | Answer::Done | Answer::Refused(_) => ClaimAnswer::Refused,
+            Answer::Claim(false)
+            | Answer::Execution(_)
+            | Answer::Confirmed { .. }
+            | Answer::Done
+            | Answer::Refused(_) => ClaimAnswer::Refused,
         }
     }
 

@@ -72,6 +72,8 @@ proptest::proptest! {
         format in r#"[ab'" ]{0,3}(\{\{(x|x=1|x=\{a\})\}\})?[ab ']{0,3}(\{\{y\}\}|\{\{y="q"\}\})?[ab"]{0,2}"#,
         command in r#"[ab{}'"= ]{0,14}"#,
     ) {
+        // An empty format has a rule of its own, which the group would take it out of.
+        proptest::prop_assume!(!format.is_empty());
         // Two placeholders that touch are read as one with an impossible name.
         let Ok(by_hand) = Format::parse(&format) else { return Ok(()) };
         let by_regex = Format::parse(&format!("(?:){format}")).unwrap();

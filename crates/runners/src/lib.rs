@@ -78,7 +78,8 @@ pub const ALL: &[Entry] = &[
 /// The runner called `name`; the error is a sentence that names those there are.
 pub fn find(name: &str) -> Result<&'static Entry, String> {
     ALL.iter().find(|entry| entry.name == name).ok_or_else(|| {
-        let known: Vec<&str> = ALL.iter().map(|entry| entry.name).collect();
+        // The program's own jobs are nothing that a pack could name.
+        let known: Vec<&str> = ALL.iter().map(|entry| entry.name).filter(|name| *name != program::NAME).collect();
         format!("no runner has the name `{name}` here; there are noop, {}", known.join(", "))
     })
 }

@@ -39,7 +39,7 @@ pub fn run_pack_job(job: &PackJob) -> Result<Value, String> {
         "uninstall" | "delete" => uninstall_packs(job),
         // Loading is what the server does after every pack job.
         "load" => Ok(Value::from_pairs([("message", "All packs are loaded.")])),
-        other => Err(format!("`packs.{other}` is not available yet")),
+        _ => Err(format!("`{}` is not available in this version", job.action)),
     }
 }
 

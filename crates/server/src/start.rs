@@ -8,6 +8,7 @@ use futures::future;
 use squall_api::Reloaded;
 use squall_chat::adapters::terminal::{NETWORK, Terminal};
 use squall_content::{Diagnostic, Loaded, Severity, Sources};
+use squall_engine::confirmation::policy::{self, Policy};
 use squall_engine::{Engine, Parts, Settings};
 use squall_runners::{Config, Workers};
 use squall_store::crypto::Key;
@@ -62,6 +63,9 @@ pub enum StartError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The rules of confirmation: without them dangerous actions would run unasked.
+    #[error("the rules in confirm.d are broken, and nothing is started without them:\n{0}")]
+    Policy(String),
     /// The key of the datastore.
     #[error("{0}")]
     Key(String),
@@ -73,6 +77,8 @@ pub enum StartError {
 /// Loads content from where it lies.
 pub struct Loader {
     sources: Sources,
+    rules: PathBuf,
+    policy: Mutex<Option<Arc<Policy>>>,
     last: Mutex<Reloaded>,
 }
 
@@ -81,10 +87,30 @@ impl Loader {
     pub async fn reload(&self, engine: &Engine) -> Result<Reloaded, String> {
         let sources = self.sources.clone();
         let loaded = tokio::task::spawn_blocking(move || squall_content::load(&sources)).await;
-        let loaded = loaded.map_err(|e| format!("loading packs failed, the earlier content stays: {e}"))?;
+        let mut loaded = loaded.map_err(|e| format!("loading packs failed, the earlier content stays: {e}"))?;
+        let policy = self.policy(&mut loaded.diagnostics).unwrap_or_default();
         let summary = self.remember(&loaded);
-        engine.swap(loaded.registry);
+        engine.swap(loaded.registry, policy);
         Ok(summary)
+    }
+
+    /// Reads the rules of confirmation in `confirm.d`. A broken file keeps the earlier set; without one there is none.
+    fn policy(&self, diagnostics: &mut Vec<Diagnostic>) -> Option<Arc<Policy>> {
+        let mut earlier = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        match policy::reload(earlier.clone(), &rule_files(&self.rules)) {
+            Ok((policy, found)) => {
+                if found.iter().any(Diagnostic::is_error) {
+                    tracing::error!("rules of confirmation are broken; the earlier set stays in force");
+                }
+                diagnostics.extend(found);
+                *earlier = Some(policy.clone());
+                Some(policy)
+            }
+            Err(found) => {
+                diagnostics.extend(found);
+                None
+            }
+        }
     }
 
     /// What the last load found.
@@ -137,8 +163,18 @@ impl Server {
         let listeners = bind(options.listen).await?;
         let endpoints = endpoints(&listeners, data)?;
         let sources = sources(data, &options.packs)?;
-        let loader = Arc::new(Loader { sources: sources.clone(), last: Mutex::default() });
-        let loaded = squall_content::load(&sources);
+        let loader = Arc::new(Loader {
+            sources: sources.clone(),
+            rules: data.join("confirm.d"),
+            policy: Mutex::default(),
+            last: Mutex::default(),
+        });
+        let mut loaded = squall_content::load(&sources);
+        let Some(policy) = loader.policy(&mut loaded.diagnostics) else {
+            let broken: Vec<String> =
+                loaded.diagnostics.iter().filter(|d| d.is_error()).map(|d| d.to_string()).collect();
+            return Err(StartError::Policy(broken.join("\n")));
+        };
         loader.remember(&loaded);
         report(&loaded.diagnostics);
         let ids = Arc::new(RandomIds::new()?);
@@ -150,6 +186,7 @@ impl Server {
             runtime: Arc::new(Machine::current()),
             settings,
             registry: loaded.registry,
+            policy,
         });
         let sink = Arc::new(Sink { engine: engine.clone(), loader: loader.clone() });
         let workers = Workers::new(worker_config(&options), sink);
@@ -365,6 +402,22 @@ fn worker_config(options: &Options) -> Config {
         cgroup: squall_runners::cgroup::delegated().ok(),
         ..Config::new(options.data.join("spool"))
     }
+}
+
+/// The files of a directory of rules, by name. One that cannot be read is read as nothing that parses.
+fn rule_files(dir: &Path) -> Vec<(String, String)> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
+        .collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| format!("cannot be read: {e}"));
+        (path.display().to_string(), text)
+    };
+    paths.into_iter().map(read).collect()
 }
 
 fn report(diagnostics: &[Diagnostic]) {

@@ -41,6 +41,7 @@ impl Place {
             runtime: Arc::new(Machine::current()),
             settings: Settings { network: "terminal".into(), ..Settings::default() },
             registry: squall_content::load(&sources).registry,
+            policy: Default::default(),
         });
         engine.recover().await.unwrap();
         let (stop, stopped) = watch::channel(false);

@@ -70,6 +70,7 @@ impl House {
             runtime: Arc::new(Tokio),
             settings: squall_engine::Settings { datastore_key: Some(key()), ..Default::default() },
             registry: load(&sources).registry,
+            policy: Default::default(),
         });
         let admin = Arc::new(Reloads { engine: engine.clone(), sources });
         let settings = Settings { packs_dir: packs.path().to_owned(), configs_dir: configs, ..settings };
@@ -142,7 +143,7 @@ struct Reloads {
 impl Admin for Reloads {
     async fn reload(&self) -> Result<Reloaded, String> {
         let loaded = load(&self.sources);
-        self.engine.swap(loaded.registry);
+        self.engine.swap(loaded.registry, Default::default());
         Ok(self.content())
     }
     fn content(&self) -> Reloaded {

@@ -22,6 +22,8 @@ use tokio::sync::{mpsc, watch};
 pub const NETWORK: &str = "terminal";
 /// What a client gets at most when it joins: the newest so many messages.
 const HISTORY: usize = 200;
+/// How far back a question is looked for when somebody answers in its thread.
+const QUESTIONS: usize = 1_000;
 /// Outbox rows posted in one commit.
 const POSTS: usize = 200;
 /// The longest line that a client may send.
@@ -234,6 +236,7 @@ impl Terminal {
         }
         self.touch(channel);
         let heard = Heard {
+            question: thread.and_then(|first| self.question(channel, first)),
             network: NETWORK.into(),
             channel: channel.to_owned(),
             thread: thread.map(|t| t.to_string()),
@@ -262,6 +265,13 @@ impl Terminal {
             body,
             dedup: None,
         })
+    }
+
+    /// The confirmation that the message of that number asks about.
+    fn question(&self, channel: &str, seq: i64) -> Option<String> {
+        let messages = self.engine.store().messages(channel, seq - 1, QUESTIONS).ok()?;
+        let first = messages.iter().find(|m| m.seq == seq)?;
+        first.body.get("confirmation").and_then(Value::as_str).map(str::to_owned)
     }
 
     /// Posts what waits in the outbox until `stop` becomes true.

@@ -39,7 +39,7 @@ impl Alias {
             squall_content::load(&Sources { single: packs.clone(), ..Sources::default() }).registry
         };
         let text = text.as_deref().unwrap_or_default();
-        let content = Content::new(registry);
+        let content = Content::new(registry, Default::default());
         let hits: Vec<Value> = content
             .kind()
             .find(text)

@@ -2,6 +2,7 @@
 
 mod alias;
 mod chat;
+mod confirm;
 mod eval;
 mod execution;
 mod explain;
@@ -16,7 +17,7 @@ mod up;
 pub use execution::{Execution, print as print_execution};
 pub use key::Key;
 pub use pack::Pack;
-pub use run::execute;
+pub use run::{People, execute};
 pub use server::summary as reload_summary;
 
 use crate::client::{Client, Target, Where, WhereFirst};
@@ -63,6 +64,16 @@ enum Command {
     Chat(On<chat::Chat>),
     /// Run an action and wait for its result.
     Run(On<run::Run>),
+    /// Say yes to what waits under a code.
+    Confirm(On<confirm::Confirm>),
+    /// Say no to what waits under a code, or withdraw what you asked for.
+    Deny(On<confirm::Deny>),
+    /// What waits for people.
+    Confirmations(On<confirm::Confirmations>),
+    /// Make and change users.
+    User(Of<confirm::User>),
+    /// Say that somebody on a chat network is a squall user.
+    Link(On<confirm::Link>),
     /// Look at executions, cancel, pause and resume them.
     #[command(visible_alias = "executions")]
     Execution(Of<Execution>),
@@ -113,6 +124,11 @@ fn run(cli: Cli) -> Done {
         Command::Up(On { after, what }) => what.run(&Target::of(first, after)),
         Command::Chat(On { after, what }) => what.run(&Target::of(first, after)),
         Command::Run(On { after, what }) => what.run(&client(after)?, form),
+        Command::Confirm(On { after, what }) => what.run(&client(after)?, form),
+        Command::Deny(On { after, what }) => what.run(&client(after)?, form),
+        Command::Confirmations(On { after, what }) => what.run(&client(after)?, form),
+        Command::User(Of { after, what }) => what.run(&client(after)?, form),
+        Command::Link(On { after, what }) => what.run(&client(after)?, form),
         Command::Execution(Of { after, what }) => what.run(&client(after)?, form),
         Command::Key(Of { after, what }) => what.run(&client(after)?, form),
         Command::Pack(Of { after, what }) => what.run(&client(after)?, form),

@@ -1,7 +1,7 @@
 //! `squall pack` and `squall check`.
 
 use super::execution;
-use super::run::execute;
+use super::run::{People, execute};
 use crate::client::{Client, Target};
 use crate::exit::{Done, Stop};
 use crate::output::{Form, table};
@@ -71,7 +71,7 @@ fn absolute(pack: &str) -> String {
 }
 
 fn job(client: &Client, action: &str, words: &[String], form: Form) -> Done {
-    let ended = execute(client, action, words)?.wait(client, PATIENCE)?;
+    let ended = execute(client, action, words)?.wait(client, PATIENCE, People::WaitFor)?;
     let succeeded = execution::text(&ended, "status") == "succeeded";
     let result = ended.get("result").cloned().unwrap_or_default();
     form.print(&ended, || {

@@ -2,7 +2,7 @@
 
 use super::execution::{self, print};
 use crate::client::Client;
-use crate::exit::{Done, Stop};
+use crate::exit::{self, Done, Stop};
 use crate::output::Form;
 use crate::{cast, client};
 use clap::Args;
@@ -15,7 +15,6 @@ pub struct Run {
     /// The action: `pack.name`.
     action: String,
     /// Its parameters: `name=value`; for shell actions the words of the command.
-    #[arg(trailing_var_arg = true)]
     params: Vec<String>,
     /// Do not wait for the end.
     #[arg(long, short = 'a', visible_alias = "async")]
@@ -34,16 +33,30 @@ pub struct Started {
 impl Run {
     pub fn run(&self, client: &Client, form: Form) -> Done {
         let started = execute(client, &self.action, &self.params)?;
+        let held = started.question(client)?;
+        if let Some(question) = &held {
+            eprintln!("{question}");
+        }
+        if self.no_wait && held.is_some() {
+            form.print(&started.execution, || format!("held as {}", execution::text(&started.execution, "id")));
+            return Err(Stop::Code(exit::HELD));
+        }
         if self.no_wait {
             form.print(&started.execution, || {
                 format!("started `{}` as {}", self.action, execution::text(&started.execution, "id"))
             });
             return Ok(());
         }
-        let ended = started.wait(client, Duration::from_secs(self.patience))?;
+        let ended = started.wait(client, Duration::from_secs(self.patience), People::WaitFor)?;
         print(&ended, form);
-        match execution::text(&ended, "status").as_str() {
-            "succeeded" => Ok(()),
+        let error = ended.at(&["result", "error"]).and_then(Value::as_str);
+        match (execution::text(&ended, "status").as_str(), held.is_some(), error) {
+            ("succeeded", _, _) => Ok(()),
+            (_, true, Some("denied")) => Err(Stop::Code(exit::DENIED)),
+            (_, true, Some("not confirmed in time")) => Err(Stop::Code(exit::EXPIRED)),
+            // The requester's own no withdraws it.
+            ("canceled", true, _) => Err(Stop::Code(exit::DENIED)),
+            (_, true, Some("void")) => Err(Stop::Code(exit::VOID)),
             _ => Err(Stop::Said),
         }
     }
@@ -76,8 +89,16 @@ pub fn execute(client: &Client, action: &str, words: &[String]) -> Result<Starte
 }
 
 impl Started {
+    /// The question that people are asked before it runs, if it waits for them.
+    fn question(&self, client: &Client) -> Result<Option<String>, Stop> {
+        let id = self.execution.at(&["result", "confirmation", "id"]).and_then(Value::as_str);
+        let Some(id) = id else { return Ok(None) };
+        let record = client.get(&format!("confirmations/{}", client::escaped(id)))?;
+        Ok(Some(execution::text(&record, "question")))
+    }
+
     /// Waits for the end: in long calls where the server offers them, by looking now and then otherwise.
-    pub fn wait(&self, client: &Client, patience: Duration) -> Result<Value, Stop> {
+    pub fn wait(&self, client: &Client, patience: Duration, people: People) -> Result<Value, Stop> {
         let id = execution::text(&self.execution, "id");
         let begun = Instant::now();
         loop {
@@ -91,7 +112,8 @@ impl Started {
             };
             let status = execution::text(&now, "status");
             let waits = ["requested", "scheduled", "delayed", "running", "canceling", "pausing", "resuming"];
-            if !waits.contains(&status.as_str()) {
+            let people = people == People::WaitFor && status == "pending";
+            if !people && !waits.contains(&status.as_str()) {
                 return Ok(now);
             }
             if begun.elapsed() >= patience {
@@ -100,6 +122,15 @@ impl Started {
             }
         }
     }
+}
+
+/// What to do about an execution that waits for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum People {
+    /// Wait as well.
+    WaitFor,
+    /// Come back with `pending`, as the original client does.
+    LeaveAlone,
 }
 
 /// Seconds of one call that waits.

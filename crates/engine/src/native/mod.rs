@@ -100,4 +100,3 @@ fn text<'a>(own: &'a Map, name: &str) -> &'a str {
 fn truthy(own: &Map, name: &str) -> bool {
     own.get(name).is_some_and(Value::is_truthy)
 }
-

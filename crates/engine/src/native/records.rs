@@ -48,9 +48,7 @@ fn without(record: Value, own: &Map) -> Value {
 
 pub(super) fn execution(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
     match find(turn, text(own, "id")) {
-        Ok(found) => {
-            python(without(view::execution(&found, turn.around.content, turn.around.settings), own))
-        }
+        Ok(found) => python(without(view::execution(&found, turn.around.content, turn.around.settings), own)),
         Err(outcome) => outcome,
     }
 }
@@ -58,9 +56,7 @@ pub(super) fn execution(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map)
 pub(super) fn root(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
     let found = find(turn, text(own, "id")).and_then(|e| find(turn, &e.root.to_string()));
     match found {
-        Ok(found) => {
-            python(without(view::execution(&found, turn.around.content, turn.around.settings), own))
-        }
+        Ok(found) => python(without(view::execution(&found, turn.around.content, turn.around.settings), own)),
         Err(outcome) => outcome,
     }
 }

@@ -117,6 +117,7 @@ impl World {
             runtime: runtime.clone(),
             settings: Settings::default(),
             registry: registry(),
+            policy: Arc::default(),
         });
         let runner = Arc::new(SimRunner {
             ground: self.ground.clone(),

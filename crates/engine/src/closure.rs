@@ -1,0 +1,71 @@
+//! What exactly would run: hashes of an action and of everything that it names.
+//!
+//! A confirmation is bound to these, so a file that changes between the question and the answer makes it void.
+
+use crate::confirmation::digest::{canonical, sha256_hex};
+use squall_content::{Action, Registry};
+use squall_model::{ActionRef, Map, Value};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Actions that are followed at most: deeper nesting is named to people as it is.
+const MOST: usize = 500;
+
+/// SHA-256 over what an action is: its metadata and the bytes that it runs.
+pub(crate) fn action_sha(action: &Action) -> String {
+    let mut whole = Map::new();
+    whole.insert("ref".into(), action.reference.to_string().into());
+    whole.insert("enabled".into(), action.enabled.into());
+    whole.insert("runner".into(), action.runner.name.into());
+    whole.insert("entry_point".into(), action.entry_point.clone().into());
+    whole.insert("parameters".into(), Value::from(action.parameters.clone()));
+    whole.insert("code".into(), code_sha(action).into());
+    sha256_hex(&canonical(&whole.into()))
+}
+
+/// SHA-256 of the file that an action runs; nothing for actions without one. A file that cannot be read has a hash of its
+/// own, so that it never equals one that can.
+fn code_sha(action: &Action) -> Option<String> {
+    if let Some(definition) = &action.definition {
+        return Some(definition.sha.clone());
+    }
+    let path = action.entry_point_path()?;
+    Some(match std::fs::read(&path) {
+        Ok(bytes) => squall_store::crypto::sha256_hex(&bytes),
+        Err(error) => format!("unreadable: {error}"),
+    })
+}
+
+/// The actions that a workflow names in its text, and those that they name, without itself.
+///
+/// Names that are computed at run time are not among them; their tasks are checked when they start.
+pub(crate) fn children(action: &Action, registry: &Registry) -> Vec<Arc<Action>> {
+    let mut seen: BTreeSet<ActionRef> = BTreeSet::from([action.reference.clone()]);
+    let mut found = Vec::new();
+    let mut texts: Vec<String> = action.definition.iter().map(|d| d.text.to_string()).collect();
+    while let Some(text) = texts.pop() {
+        let words = text.split(|c: char| !(c.is_alphanumeric() || "._-".contains(c)));
+        for reference in words.filter_map(|word| word.trim_matches('.').parse::<ActionRef>().ok()) {
+            if seen.len() >= MOST || seen.contains(&reference) {
+                continue;
+            }
+            if let Some(child) = registry.action(&reference) {
+                seen.insert(reference);
+                texts.extend(child.definition.iter().map(|d| d.text.to_string()));
+                found.push(child.clone());
+            }
+        }
+    }
+    found.sort_by(|a, b| a.reference.cmp(&b.reference));
+    found
+}
+
+/// SHA-256 over the children of a workflow; nothing when it has none.
+pub(crate) fn closure_sha(action: &Action, registry: &Registry) -> Option<String> {
+    let all = children(action, registry);
+    if all.is_empty() {
+        return None;
+    }
+    let lines: String = all.iter().map(|child| format!("{} {}\n", child.reference, action_sha(child))).collect();
+    Some(sha256_hex(&lines))
+}
