@@ -6,22 +6,24 @@
 
 use crate::pace::Pace;
 use crate::{address, format, help};
-use squall_engine::answers::{Reply, Typed};
 use squall_engine::confirmation::Identity;
 use squall_engine::confirmation::record::Place;
 use squall_engine::people::CHAT_USER;
+use squall_engine::typed::{Reply, Typed};
 use squall_engine::{Command, Engine, Principal, Refusal, Role, Via, texts};
 use squall_model::{Map, ReplyTo, Value};
 use squall_store::Outgoing;
 use std::sync::{Mutex, PoisonError};
 
 /// A message as a network delivered it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Heard {
     /// The network, e.g. `terminal`.
     pub network: String,
-    /// The channel.
+    /// The channel; a private conversation is `@` and the id of the person.
     pub channel: String,
+    /// Whether only one person and the bot are there. Everything is for the bot then.
+    pub private: bool,
     /// The thread, where the network has them.
     pub thread: Option<String>,
     /// The stable id of whoever said it.
@@ -34,6 +36,12 @@ pub struct Heard {
     pub text: String,
     /// The confirmation whose question began the thread that this was said in.
     pub question: Option<String>,
+    /// Whether a bot wrote it: its answers to confirmations never count.
+    pub by_bot: bool,
+    /// Whether it was changed after it was sent: it runs nothing and answers nothing.
+    pub edited: bool,
+    /// Whether it was forwarded: the words are not those of whoever sent it.
+    pub forwarded: bool,
 }
 
 /// What became of a message.
@@ -61,9 +69,11 @@ impl Bot {
 
     /// Takes a message in.
     pub async fn hear(&self, heard: Heard) -> Heed {
+        if heard.edited || heard.forwarded {
+            return Heed::NotForMe;
+        }
         let settings = self.engine.settings();
-        let addressed = address::command(&heard.text, &settings.prefix, &settings.bot_name);
-        let Some(text) = addressed.map(|text| text.trim_end().to_owned()) else {
+        let Some(text) = self.command_in(&heard) else {
             // A plain yes or no in the thread of a question.
             return match heard.question.is_some() {
                 true => self.answered(&heard, None).await.unwrap_or(Heed::NotForMe),
@@ -99,6 +109,14 @@ impl Bot {
         }
     }
 
+    /// The command in a message; in private nobody else can be meant, so no prefix is needed there.
+    fn command_in(&self, heard: &Heard) -> Option<String> {
+        let settings = self.engine.settings();
+        let addressed = address::command(&heard.text, &settings.prefix, &settings.bot_name);
+        let whole = Some(heard.text.trim()).filter(|text| heard.private && !text.is_empty());
+        addressed.or(whole).map(|text| text.trim_end().to_owned())
+    }
+
     /// What to tell somebody whose words could not even be kept; `None` when they were not meant for the bot.
     pub fn unheard(&self, user: &str, text: &str, refusal: &Refusal) -> Option<Value> {
         let settings = self.engine.settings();
@@ -118,11 +136,14 @@ impl Bot {
                 network: heard.network.clone(),
                 channel: heard.channel.clone(),
                 thread: heard.thread.clone(),
-                private: false,
+                private: heard.private,
             },
             message: heard.message_id.clone(),
             at: heard.question.clone(),
             heard_at: self.engine.now(),
+            is_bot: heard.by_bot,
+            is_edited: heard.edited,
+            is_forwarded: heard.forwarded,
         };
         match self.engine.typed(&typed).await {
             Ok(Reply::Other) => Err(None),
@@ -213,5 +234,6 @@ fn chat_context(heard: &Heard) -> Value {
     if let Some(thread) = &heard.thread {
         set("thread_id", thread);
     }
+    chat.insert("is_dm".into(), heard.private.into());
     chat.into()
 }

@@ -217,6 +217,13 @@ impl Asker<'_> {
         decide::decide(record, event, &self.world(&directory, &recheck, &rules, &release))
     }
 
+    /// Whether whoever answers may know that there is such a confirmation.
+    pub fn may_see(&self, record: &Record, answer: &decide::Answer) -> bool {
+        let rules = self.rules();
+        let directory = self.directory();
+        decide::may_see(record, answer, &self.world(&directory, &|_| Ok(()), &rules, ""))
+    }
+
     fn world<'b>(
         &self,
         directory: &'b People<'b>,
@@ -422,17 +429,26 @@ pub(crate) fn ops(decision: &Decision, expected: Option<u64>, root: ExecutionId,
     ops
 }
 
-/// One message of a decision; what goes back to a caller or into a message that this network cannot edit is none.
+/// One message of a decision; what goes back to a caller is none.
+///
+/// An `edit` replaces the first line of the question of that confirmation and takes away the ways to answer it; networks that
+/// cannot change a message leave it out, since the same is said in a message of its own.
 fn message(say: &decide::Say, record: &Record, now: Timestamp) -> Option<Outgoing> {
     let (place, kind) = match &say.to {
         decide::To::Place(place) => (place, "confirmation"),
         decide::To::Ask(copy) => (&record.copies.get(*copy)?.place, "question"),
-        decide::To::Caller | decide::To::Edit(_) => return None,
+        decide::To::Edit(copy) => (&record.copies.get(*copy)?.place, "edit"),
+        decide::To::Caller => return None,
     };
     let mut body = Map::new();
     body.insert("kind".into(), kind.into());
     body.insert("message".into(), say.text.plain().into());
     body.insert("confirmation".into(), record.id.to_string().into());
+    body.insert("state".into(), record.state.as_str().into());
+    if kind == "question" {
+        body.insert("code".into(), record.code.to_string().into());
+        body.insert("expires_at".into(), record.expires_at.to_iso().into());
+    }
     if let Some((execution, _)) = record.runs.first() {
         body.insert("execution".into(), execution.to_string().into());
     }
@@ -498,7 +514,7 @@ fn place(root: &Execution) -> Option<Place> {
         network: reply.network.clone(),
         channel: reply.channel.clone(),
         thread: reply.thread.clone(),
-        private: false,
+        private: reply.channel.starts_with('@'),
     })
 }
 

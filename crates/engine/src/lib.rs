@@ -36,6 +36,7 @@ mod spawn;
 pub mod texts;
 mod tree;
 mod turn;
+pub mod typed;
 pub mod view;
 mod work;
 

@@ -4,9 +4,12 @@
 //! object a line, see [`FromClient`] and [`FromServer`]. Posting is exactly once: the message and the end of its outbox row
 //! are one commit.
 
+mod protocol;
+
+pub use protocol::{Asks, Edited, FromClient, FromServer, Shown};
+
 use crate::bot::{Bot, Heard, Heed};
 use crate::format;
-use serde::{Deserialize, Serialize};
 use squall_engine::Engine;
 use squall_model::Value;
 use squall_store::{Batch, Message, Op, Outgoing};
@@ -30,82 +33,6 @@ const POSTS: usize = 200;
 const LINE_BYTES: u64 = 64 * 1024;
 /// How long the poster waits after the store refused it, and how often it looks for rows that were postponed.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// What a client sends.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FromClient {
-    /// First: who and where.
-    Hello {
-        /// The name.
-        name: String,
-        /// The channel.
-        channel: String,
-        /// The last message that it has seen; `None` for what is said from now on.
-        #[serde(default)]
-        after: Option<i64>,
-    },
-    /// Something said.
-    Say {
-        /// Chosen by the client; a second message with the same id is the first one again.
-        id: String,
-        /// The words.
-        text: String,
-        /// The number of the message whose thread it belongs to.
-        #[serde(default)]
-        thread: Option<i64>,
-    },
-}
-
-/// What the server sends.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FromServer {
-    /// The answer to a hello.
-    Welcome {
-        /// The bot's name.
-        bot: String,
-        /// What makes a line a command.
-        prefix: String,
-        /// The number of the newest message.
-        newest: i64,
-    },
-    /// A message of the channel.
-    Message(Shown),
-    /// The client did something wrong; it is disconnected.
-    Error {
-        /// What.
-        text: String,
-    },
-}
-
-/// A message as clients show it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Shown {
-    /// Its number in the channel.
-    pub seq: i64,
-    /// When, RFC 3339.
-    pub at: String,
-    /// Who.
-    pub author: String,
-    /// Whether the author is the bot.
-    #[serde(default)]
-    pub bot: bool,
-    /// The text, safe for a terminal.
-    pub text: String,
-    /// The thread's first message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thread: Option<i64>,
-    /// `ack`, `result`, `announcement`, `error`, `help` or nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// Whether it tells of a failure.
-    #[serde(default)]
-    pub failed: bool,
-    /// The execution that it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub execution: Option<String>,
-}
 
 /// The adapter: its socket, its channels, its poster.
 pub struct Terminal {
@@ -148,11 +75,11 @@ impl Terminal {
         let (read, mut write) = stream.into_split();
         let mut lines = read_lines(read);
         let hello = match lines.recv().await {
-            Some(Ok(FromClient::Hello { name, channel, after })) if is_name(&name) && is_name(&channel) => {
+            Some(Ok(FromClient::Hello { name, channel, after })) if is_name(&name) && is_open_to(&name, &channel) => {
                 (name, channel, after)
             }
             Some(Ok(FromClient::Hello { .. })) => {
-                let text = "a name has 1 to 64 letters, digits, `_`, `-`, `.`, `#`".to_owned();
+                let text = "a name has 1 to 64 letters, digits, `_`, `-`, `.`, `#`; of the private channels `@NAME`, only your own is open to you".to_owned();
                 return send(&mut write, &FromServer::Error { text }).await;
             }
             Some(_) => {
@@ -179,7 +106,7 @@ impl Terminal {
                     None => return Ok(()),
                     Some(Ok(FromClient::Say { id, text, thread })) => {
                         if let Some(body) = self.said(&name, &channel, id, text, thread).await {
-                            send(&mut write, &FromServer::Message(self.unkept(body, seen))).await?;
+                            send(&mut write, &self.unkept(body, seen)).await?;
                         }
                     }
                     Some(Ok(FromClient::Hello { .. })) => {}
@@ -205,7 +132,7 @@ impl Terminal {
             for message in messages {
                 seen = message.seq;
                 if message.whisper.as_deref().is_none_or(|whom| whom == name || message.author == name) {
-                    send(write, &FromServer::Message(shown(&message))).await?;
+                    send(write, &FromServer::of(&message)).await?;
                 }
             }
         }
@@ -244,6 +171,11 @@ impl Terminal {
             user_name: name.to_owned(),
             message_id: format!("{name}/{id}"),
             text,
+            private: channel.starts_with('@'),
+            // A line said is said: this network knows no changed or forwarded lines, and no bots but ours.
+            by_bot: false,
+            edited: false,
+            forwarded: false,
         };
         match self.bot.hear(heard).await {
             Heed::NotForMe | Heed::Taken => None,
@@ -253,8 +185,8 @@ impl Terminal {
 
     /// Something that only this client sees, and only now: it has the number of the last message, so that nothing is
     /// missed for it.
-    fn unkept(&self, body: Value, seen: i64) -> Shown {
-        shown(&Message {
+    fn unkept(&self, body: Value, seen: i64) -> FromServer {
+        FromServer::of(&Message {
             channel: String::new(),
             seq: seen,
             at: self.engine.now(),
@@ -346,25 +278,14 @@ impl Terminal {
     }
 }
 
-fn shown(message: &Message) -> Shown {
-    let parts = format::parts(&message.body);
-    let text = |key: &str| message.body.get(key).and_then(Value::as_str).map(str::to_owned);
-    Shown {
-        seq: message.seq,
-        at: message.at.to_iso(),
-        author: message.author.clone(),
-        bot: message.bot,
-        text: format::plain(&parts),
-        thread: message.thread,
-        kind: text("kind"),
-        failed: parts.failed,
-        execution: text("execution"),
-    }
-}
-
 /// A name of a person or channel that is safe to show anywhere.
 fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.chars().count()) && text.chars().all(|c| c.is_alphanumeric() || "_-.#".contains(c))
+}
+
+/// Whether somebody may be in a channel: `@NAME` is the private conversation of that person with the bot.
+fn is_open_to(name: &str, channel: &str) -> bool {
+    channel.strip_prefix('@').map_or_else(|| is_name(channel), |whose| whose == name)
 }
 
 /// Lines that wait between the socket and the bot: few, so that a client that shouts is slowed down.

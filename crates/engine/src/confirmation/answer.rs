@@ -157,14 +157,22 @@ fn leading_code(text: &str) -> (Read, &str) {
     (one, rest)
 }
 
-fn plain(heard: &Heard<'_>) -> Said {
+/// Whether a message is a plain yes or no, wherever it stands.
+pub fn is_plain(heard: &Heard<'_>) -> bool {
+    yes_or_no(heard).is_some()
+}
+
+fn yes_or_no(heard: &Heard<'_>) -> Option<Verdict> {
     let text = heard.command.unwrap_or(heard.raw).trim().trim_end_matches(['.', '!']).trim_end();
     let is = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
-    let verdict = match () {
-        () if is(&YES) => Verdict::Grant,
-        () if is(&NO) => Verdict::Deny,
-        () => return Said::Other,
-    };
+    if is(&YES) {
+        return Some(Verdict::Grant);
+    }
+    is(&NO).then_some(Verdict::Deny)
+}
+
+fn plain(heard: &Heard<'_>) -> Said {
+    let Some(verdict) = yes_or_no(heard) else { return Said::Other };
     match (heard.at_question, heard.at_many) {
         (true, _) => Said::Plain(verdict),
         (false, true) => Said::WhichQuestion,

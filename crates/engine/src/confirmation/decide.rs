@@ -506,6 +506,11 @@ pub fn decide(record: &Record, event: &Event, world: &World<'_>) -> Decision {
     deciding.done(outcome)
 }
 
+/// Whether whoever answers may know that there is such a confirmation.
+pub fn may_see(record: &Record, answer: &Answer, world: &World<'_>) -> bool {
+    Deciding::new(record, world).may_see(answer)
+}
+
 /// A decision in the making.
 struct Deciding<'a> {
     before: &'a Record,

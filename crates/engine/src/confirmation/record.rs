@@ -197,7 +197,7 @@ pub enum Cause {
 pub struct Place {
     /// The network.
     pub network: String,
-    /// The channel, or the person's id for a private message.
+    /// The channel; a private conversation is `@` and the person's id.
     pub channel: String,
     /// The thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -208,6 +208,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// The private conversation with somebody.
+    pub fn direct(network: &str, user_id: &str) -> Place {
+        Place { network: network.to_owned(), channel: format!("@{user_id}"), thread: None, private: true }
+    }
+
     /// `network:channel`
     pub fn channel_id(&self) -> String {
         format!("{}:{}", self.network, self.channel)

@@ -1,0 +1,245 @@
+//! What people type in chat about confirmations: answers by code, a plain yes or no to a question, `pending`, `show`.
+//!
+//! Finds out which record is meant and who is speaking; the decision is the one of [`crate::answers`]. Wrong codes and
+//! codes of others get the same text and count the same, so that nothing is learnt by guessing.
+//!
+//! Start reading at [`Engine::typed`].
+
+use crate::answers::{Speaker, record_of};
+use crate::confirmation::answer::{Heard, Said, factor, is_plain, read};
+use crate::confirmation::decide::{Answer as Given, Outcome, Refused, Verdict};
+use crate::confirmation::declare::Way;
+use crate::confirmation::limits::Guessed;
+use crate::confirmation::people::{Assurance, Identity};
+use crate::confirmation::record::{Place, Record};
+use crate::confirmation::texts::{self, Fill, text};
+use crate::people::Role;
+use crate::refusal::Refusal;
+use crate::{Engine, locked};
+use squall_model::Timestamp;
+use squall_store::{ConfirmationFilter, Page};
+use std::time::Duration;
+
+/// Something typed in chat that may be about confirmations.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    /// The whole message.
+    pub raw: String,
+    /// What follows the bot's prefix or name, when it was addressed.
+    pub command: Option<String>,
+    /// Who, on the network.
+    pub identity: Identity,
+    /// The name shown for them.
+    pub name: String,
+    /// Where.
+    pub place: Place,
+    /// The message.
+    pub message: String,
+    /// The confirmation whose question began the thread, if there is one.
+    pub at: Option<String>,
+    /// When it was heard.
+    pub heard_at: Timestamp,
+    /// Whether a bot wrote it.
+    pub is_bot: bool,
+    /// Whether it was changed after it was sent.
+    pub is_edited: bool,
+    /// Whether it was forwarded.
+    pub is_forwarded: bool,
+}
+
+/// What a typed message was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing about confirmations: aliases may know it.
+    Other,
+    /// Done; everybody was told where the question stands.
+    Done,
+    /// This is to be said to whoever typed.
+    Say(String),
+    /// Nearly about confirmations: aliases first, and this if none knows the line.
+    Perhaps(String),
+    /// Nothing is said at all.
+    Silence,
+}
+
+/// Open confirmations that are looked at in one read.
+const PAGE: u64 = 1_000;
+
+impl Engine {
+    /// Takes in something typed in chat.
+    pub async fn typed(&self, typed: &Typed) -> Result<Reply, Refusal> {
+        let (person, assurance) = self.asking(|asker| asker.chat_person(&typed.identity, &typed.name));
+        let is_admin = person.roles.iter().any(|r| r == Role::Admin.as_str());
+        let speaker = Speaker { person, assurance, identity: Some(typed.identity.clone()), is_admin };
+        let here = self.question_here(typed)?;
+        let heard = Heard {
+            raw: &typed.raw,
+            command: typed.command.as_deref(),
+            at_question: here.len() == 1,
+            at_many: here.len() > 1,
+            is_edited: typed.is_edited,
+            is_forwarded: typed.is_forwarded,
+            is_bot: typed.is_bot,
+        };
+        match (read(&heard), here.into_iter().next()) {
+            (Said::Other, _) if typed.command.is_some() && is_plain(&heard) => self.which_question(),
+            (Said::Other, _) => Ok(Reply::Other),
+            (Said::WhichQuestion, _) => self.which_question(),
+            (Said::SeveralCodes, _) => Ok(Reply::Say(text("two-codes", &[]).plain())),
+            (Said::Typo(input), _) => self.mistyped(&speaker, &input),
+            (Said::Pending { all }, _) => Ok(Reply::Say(self.pending(&speaker, all)?)),
+            (Said::Show(code), _) => self.show_typed(&code.compact(), &code.to_string(), speaker, typed),
+            (Said::Plain(verdict), Some(record)) => self.speak(record, verdict, Way::Reply, None, speaker, typed).await,
+            (Said::Plain(_), None) => Ok(Reply::Other),
+            (Said::Answer { verdict, code, rest }, _) => match self.by_code(&code.compact())? {
+                Some(record) => self.speak(record, verdict, Way::Command, rest, speaker, typed).await,
+                None => self.guessed(&speaker, typed, &code.to_string()),
+            },
+        }
+    }
+
+    /// The questions that a plain yes or no can mean: the one of the thread, or those open in a private conversation.
+    fn question_here(&self, typed: &Typed) -> Result<Vec<Record>, Refusal> {
+        if let Some(id) = &typed.at {
+            return Ok(self.by_id(id)?.into_iter().collect());
+        }
+        let plain = Heard { raw: &typed.raw, command: typed.command.as_deref(), ..Heard::default() };
+        if !typed.place.private || !is_plain(&plain) {
+            return Ok(Vec::new());
+        }
+        let mut open = self.open_records()?;
+        open.retain(|record| record.was_asked_in(&typed.place));
+        Ok(open)
+    }
+
+    fn which_question(&self) -> Result<Reply, Refusal> {
+        let prefix = self.settings().prefix.clone();
+        Ok(Reply::Perhaps(text("no-question", &[("prefix", prefix.into())]).plain()))
+    }
+
+    fn mistyped(&self, speaker: &Speaker, input: &str) -> Result<Reply, Refusal> {
+        let codes = self.codes_for(speaker)?;
+        let fills = [("input", Fill::Value(input)), ("codes", Fill::Ours(codes))];
+        Ok(Reply::Perhaps(text("M10", &fills).plain()))
+    }
+
+    fn show_typed(&self, compact: &str, code: &str, speaker: Speaker, typed: &Typed) -> Result<Reply, Refusal> {
+        let found = self.by_code(compact)?;
+        // Whether somebody may look is what it is for an answer.
+        let asked = |record: &Record| self.may_see(record, &given(Verdict::Grant, Way::Command, None, &speaker, typed));
+        match found.filter(asked) {
+            Some(record) => Ok(Reply::Say(self.shown(&record))),
+            None => self.guessed(&speaker, typed, code),
+        }
+    }
+
+    async fn speak(
+        &self,
+        record: Record,
+        verdict: Verdict,
+        way: Way,
+        rest: Option<String>,
+        speaker: Speaker,
+        typed: &Typed,
+    ) -> Result<Reply, Refusal> {
+        let now = self.now();
+        if locked(&self.inner.guesses).ignored_until(speaker.person.id.as_str(), now).is_some() {
+            return Ok(Reply::Silence);
+        }
+        let posted_factor = !typed.place.private && wants_factor(&record) && rest.as_deref().and_then(factor).is_some();
+        if posted_factor {
+            return Ok(Reply::Say(text("M19-public", &[]).plain()));
+        }
+        let given = given(verdict, way, rest, &speaker, typed);
+        if !self.may_see(&record, &given) {
+            return self.guessed(&speaker, typed, &record.code.to_string());
+        }
+        match self.give(&record, given).await {
+            Ok((Outcome::Refused(Refused::Unknown), _)) => self.guessed(&speaker, typed, &record.code.to_string()),
+            Ok((_, told)) => Ok(told.map_or(Reply::Done, Reply::Say)),
+            Err(Refusal::Full(_) | Refusal::Unavailable(_) | Refusal::Broken(_)) => {
+                Ok(Reply::Say(text("not-stored", &[]).plain()))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// A code that nobody may know of: the same text whether it does not exist or is not theirs, and not too often.
+    fn guessed(&self, speaker: &Speaker, typed: &Typed, code: &str) -> Result<Reply, Refusal> {
+        let channel = typed.place.channel_id();
+        let now = self.now();
+        let mut guesses = locked(&self.inner.guesses);
+        Ok(match guesses.wrong(speaker.person.id.as_str(), Some(&channel), now) {
+            Guessed::Answer => Reply::Say(text("M11", &[("code", Fill::Value(code))]).plain()),
+            Guessed::TooMany => {
+                let until = guesses.ignored_until(speaker.person.id.as_str(), now);
+                let delta = texts::human(until.map_or(Duration::ZERO, |at| at.since(now)));
+                Reply::Say(text("M21", &[("delta", Fill::Ours(delta))]).plain())
+            }
+            Guessed::Silence => Reply::Silence,
+        })
+    }
+
+    /// What waits and concerns somebody.
+    fn pending(&self, speaker: &Speaker, all: bool) -> Result<String, Refusal> {
+        let open = self.open_records()?;
+        let mine: Vec<Record> = open.into_iter().filter(|r| all || self.concerns(r, speaker)).collect();
+        Ok(texts::pending(&mine, self.now()).plain())
+    }
+
+    fn codes_for(&self, speaker: &Speaker) -> Result<String, Refusal> {
+        let open = self.open_records()?;
+        let codes: Vec<String> =
+            open.iter().filter(|r| self.concerns(r, speaker)).map(|r| r.code.to_string()).collect();
+        Ok(if codes.is_empty() { "none".into() } else { codes.join(", ") })
+    }
+
+    /// Whether somebody asked for it or may answer it.
+    fn concerns(&self, record: &Record, speaker: &Speaker) -> bool {
+        if record.requester.is(&speaker.person) {
+            return true;
+        }
+        self.asking(|asker| {
+            use crate::confirmation::people::Directory as _;
+            let directory = asker.directory();
+            record
+                .requirements
+                .iter()
+                .flat_map(|r| &r.who)
+                .any(|who| directory.members(who).iter().any(|member| member.id == speaker.person.id))
+        })
+    }
+
+    fn open_records(&self) -> Result<Vec<Record>, Refusal> {
+        let filter = ConfirmationFilter { state: Some("open".into()), ..ConfirmationFilter::default() };
+        let (rows, _) = self.store().confirmations(&filter, Page { offset: 0, limit: PAGE })?;
+        rows.iter().map(record_of).collect()
+    }
+
+    fn may_see(&self, record: &Record, answer: &Given) -> bool {
+        self.asking(|asker| asker.may_see(record, answer))
+    }
+}
+
+fn wants_factor(record: &Record) -> bool {
+    record.requirements.iter().any(|r| r.min_assurance >= Assurance::A3 && r.phrase.is_none())
+}
+
+fn given(verdict: Verdict, way: Way, rest: Option<String>, speaker: &Speaker, typed: &Typed) -> Given {
+    Given {
+        verdict,
+        by: speaker.person.clone(),
+        assurance: speaker.assurance,
+        identity: speaker.identity.clone(),
+        label: None,
+        is_admin: speaker.is_admin,
+        way,
+        place: Some(typed.place.clone()),
+        message: Some(typed.message.clone()),
+        received_at: typed.heard_at,
+        seq: 0,
+        digest: None,
+        rest,
+        response: None,
+    }
+}
