@@ -4,6 +4,7 @@
 //! up, because it starts once for every action that runs.
 
 mod cast;
+mod chat;
 mod client;
 mod commands;
 mod exit;

@@ -1,22 +1,25 @@
 //! `squall chat`: a terminal chat on the server, several people in one channel.
 //!
-//! In a terminal: line editing, history, colours, messages above the line being typed. Otherwise plain lines: what is read
-//! is said, what is said is printed.
+//! In a terminal: line editing, history, colours, messages above the line being typed, questions that count down where they stand.
+//! Otherwise plain lines: what is read is said, what is said is printed, nothing that was printed changes.
 
+use crate::chat::link::{Greeting, Link, News};
+use crate::chat::session::{Cleared, Shared, Watcher, head};
+use crate::chat::words::{self, Meaning, Where};
 use crate::client::Target;
 use crate::exit::{Done, Stop};
 use crate::output::say;
 use clap::Args;
 use rustyline::error::ReadlineError;
-use rustyline::{Config, DefaultEditor, ExternalPrinter};
-use squall_chat::adapters::terminal::{FromClient, FromServer, Shown};
-use squall_server::Endpoints;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use rustyline::history::FileHistory;
+use rustyline::{ColorMode, Config, Editor, EventHandler, KeyEvent};
+use squall_chat::adapters::terminal::{FromServer, Shown};
+use squall_model::Timestamp;
+use std::io::{BufRead, BufReader, IsTerminal};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Open a terminal chat on the server.
 #[derive(Args)]
@@ -35,12 +38,22 @@ pub struct Chat {
     linger: u64,
 }
 
-/// A connection that greeted.
-struct Link {
-    write: UnixStream,
+/// How often the countdown is looked at; it changes once a second.
+const TICK: Duration = Duration::from_millis(200);
+
+/// The channel and the private conversation of one person.
+struct Links {
+    channel: Arc<Link>,
+    private: Arc<Link>,
+}
+
+/// One of them with what it reads.
+struct Ear {
+    link: Arc<Link>,
     read: BufReader<UnixStream>,
-    bot: String,
-    prefix: String,
+    greeting: Greeting,
+    after: Option<i64>,
+    private: bool,
 }
 
 impl Chat {
@@ -49,97 +62,80 @@ impl Chat {
             Some(name) => name.clone(),
             None => std::env::var("USER").unwrap_or_else(|_| "me".into()),
         };
-        let link = self.connect(target, &name)?;
-        if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
-            self.interactive(target, &name, link)
-        } else {
-            self.plain(link)
-        }
-    }
-
-    fn connect(&self, target: &Target, name: &str) -> Result<Link, Stop> {
-        let found = Endpoints::load(&target.data)?.ok_or_else(|| {
-            Stop::Failed(format!("no server runs on {}: start one with `squall up`", target.data.display()))
-        })?;
-        let write = UnixStream::connect(&found.chat)
-            .map_err(|e| Stop::Failed(format!("cannot open the chat socket {}: {e}", found.chat.display())))?;
-        let mut read = BufReader::new(write.try_clone()?);
         let after = if self.history { Some(0) } else { None };
-        send(&write, &FromClient::Hello { name: name.to_owned(), channel: self.channel.clone(), after })?;
-        match receive(&mut read)? {
-            Some(FromServer::Welcome { bot, prefix, .. }) => Ok(Link { write, read, bot, prefix }),
-            Some(FromServer::Error { text }) => Err(Stop::Failed(text)),
-            Some(FromServer::Message(_)) | None => Err(Stop::Failed("the server did not greet".into())),
+        let open = |channel: &str, private: bool| {
+            let after = if private { None } else { after };
+            let (link, read, greeting) = Link::open(&target.data, &name, channel, after)?;
+            Ok::<Ear, Stop>(Ear { link, read, greeting, after, private })
+        };
+        let ears = [open(&self.channel, false)?, open(&format!("@{name}"), true)?];
+        let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+        if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && !dumb {
+            self.interactive(target, &name, ears)
+        } else {
+            self.plain(&name, ears)
         }
     }
 
-    fn interactive(&self, target: &Target, name: &str, link: Link) -> Done {
+    fn interactive(&self, target: &Target, name: &str, ears: [Ear; 2]) -> Done {
         let history = target.data.join("chat-history");
-        let config = Config::builder().auto_add_history(true).max_history_size(1_000).map_err(other)?.build();
-        let mut editor = DefaultEditor::with_config(config).map_err(other)?;
-        // The first start has none.
-        drop(editor.load_history(&history));
-        let mut printer = editor.create_external_printer().map_err(other)?;
         let colours = std::env::var_os("NO_COLOR").is_none();
-        println!("{}", greeting(name, &self.channel, &link));
-        let own = name.to_owned();
-        let mut read = link.read;
+        let shared = Shared::new(name, colours);
+        let mut editor = editor(&shared, &history)?;
+        println!("{}", greeting(name, &self.channel, &ears[0].greeting));
+        let links = links(&ears);
+        for ear in ears {
+            let shared = shared.clone();
+            std::thread::spawn(move || listen(ear, &shared));
+        }
+        let ticking = shared.clone();
         std::thread::spawn(move || {
             loop {
-                match receive(&mut read) {
-                    // What I typed stands there already.
-                    Ok(Some(FromServer::Message(m))) if m.author == own && !m.bot => {}
-                    Ok(Some(FromServer::Message(m))) => drop(printer.print(line(&m, colours))),
-                    Ok(Some(FromServer::Error { text })) => drop(printer.print(format!("error: {text}\n"))),
-                    Ok(Some(FromServer::Welcome { .. })) => {}
-                    Ok(None) | Err(_) => {
-                        drop(
-                            printer
-                                .print("the server is gone; leave with Ctrl-D and come back when it runs\n".to_owned()),
-                        );
-                        return;
-                    }
-                }
+                std::thread::sleep(TICK);
+                ticking.lock().tick(now());
             }
         });
-        let prompt = format!("{name}> ");
-        let mut ids = Ids::new();
+        let mut here = Where::Channel;
         loop {
-            match editor.readline(&prompt) {
+            let prompt = shared.lock().prompt(&here);
+            let typed = editor.readline(&prompt);
+            shared.lock().left_line(typed.is_ok());
+            match typed {
                 Ok(text) if text.trim().is_empty() => {}
-                Ok(text) => send(&link.write, &FromClient::Say { id: ids.next(), text, thread: None })?,
+                Ok(text) => here = act(&text, here, &links, &shared),
                 Err(ReadlineError::Interrupted) => {}
                 Err(ReadlineError::Eof) => break,
                 Err(error) => return Err(other(error)),
             }
+            here = shared.lock().next_place(here);
         }
         save_history(&mut editor, &history);
         Ok(())
     }
 
-    fn plain(&self, link: Link) -> Done {
+    fn plain(&self, name: &str, ears: [Ear; 2]) -> Done {
+        let shared = Shared::new(name, false);
+        let links = links(&ears);
         let (ended, end) = mpsc::channel::<()>();
-        let mut read = link.read;
-        let printed = Arc::new(AtomicI64::new(0));
-        let last = printed.clone();
-        std::thread::spawn(move || {
-            while let Ok(Some(message)) = receive(&mut read) {
-                match message {
-                    FromServer::Message(m) => {
-                        say(line(&m, false).trim_end_matches('\n'));
-                        last.store(m.seq, Ordering::Release);
-                    }
-                    FromServer::Error { text } => eprintln!("error: {text}"),
-                    FromServer::Welcome { .. } => {}
-                }
-            }
-            drop(ended);
-        });
-        let mut ids = Ids::new();
+        for ear in ears {
+            let (shared, ended) = (shared.clone(), ended.clone());
+            std::thread::spawn(move || {
+                print(ear, &shared);
+                // Nobody waits any more when the input goes on.
+                let _ = ended.send(());
+            });
+        }
+        let mut here = Where::Channel;
         for text in std::io::stdin().lock().lines() {
             let text = text?;
-            if !text.trim().is_empty() {
-                send(&link.write, &FromClient::Say { id: ids.next(), text, thread: None })?;
+            if text.trim().is_empty() {
+                continue;
+            }
+            let meaning = words::read(&text, &here, shared.lock().questions(), now());
+            match meaning {
+                Meaning::Say(to, text) => links.say(to, text)?,
+                Meaning::Go(to) => here = to,
+                Meaning::Tell(text) => eprintln!("{text}"),
             }
         }
         // Whoever pipes commands in wants to see what comes of them.
@@ -148,63 +144,103 @@ impl Chat {
     }
 }
 
-fn greeting(name: &str, channel: &str, link: &Link) -> String {
+impl Links {
+    fn say(&self, to: Where, text: String) -> Result<(), Stop> {
+        match to {
+            Where::Channel => self.channel.say(text, None),
+            Where::Thread(thread) => self.channel.say(text, Some(thread)),
+            Where::Private => self.private.say(text, None),
+        }
+    }
+}
+
+fn links(ears: &[Ear; 2]) -> Links {
+    Links { channel: ears[0].link.clone(), private: ears[1].link.clone() }
+}
+
+/// Does what a line means; answers where the next one goes.
+fn act(text: &str, here: Where, links: &Links, shared: &Shared) -> Where {
+    let meaning = words::read(text, &here, shared.lock().questions(), now());
+    match meaning {
+        Meaning::Say(to, text) => {
+            if let Err(error) = links.say(to, text) {
+                shared.lock().note(&error.to_string());
+            }
+            here
+        }
+        Meaning::Go(to) => to,
+        Meaning::Tell(text) => {
+            shared.lock().note(&text);
+            here
+        }
+    }
+}
+
+fn listen(ear: Ear, shared: &Shared) {
+    let Ear { link, read, greeting, after, private } = ear;
+    link.hear(read, &greeting, after, true, |news| {
+        let mut session = shared.lock();
+        match news {
+            News::Server(news) => session.hear(&news, private, now()),
+            // One of the two tells it.
+            News::Gone | News::Back if private => {}
+            News::Gone => session.note("the server is gone; waiting for it to come back (Ctrl-D leaves)"),
+            News::Back => session.note("the server is back"),
+            News::Refused(text) => session.note(&format!("error: {text}; leave with Ctrl-D")),
+        }
+        true
+    });
+}
+
+/// Prints plain lines until the server is gone.
+fn print(ear: Ear, shared: &Shared) {
+    let Ear { link, read, greeting, after, private } = ear;
+    link.hear(read, &greeting, after, false, |news| {
+        match news {
+            News::Server(FromServer::Message(message)) => {
+                shared.lock().remember(&message);
+                say(&line(&message, private));
+            }
+            News::Server(FromServer::Edit(edited)) => shared.lock().end(&edited),
+            News::Server(FromServer::Error { text }) | News::Refused(text) => eprintln!("error: {text}"),
+            News::Server(FromServer::Welcome { .. }) | News::Gone | News::Back => {}
+        }
+        true
+    });
+}
+
+fn editor(shared: &Shared, history: &PathBuf) -> Result<Editor<Watcher, FileHistory>, Stop> {
+    // Colours are ours to leave out; the editor must ask its helper before it draws, which it only does with them.
+    let config = Config::builder().color_mode(ColorMode::Forced).auto_add_history(true);
+    let config = config.max_history_size(1_000).map_err(other)?.build();
+    let mut editor: Editor<Watcher, FileHistory> = Editor::with_config(config).map_err(other)?;
+    editor.set_helper(Some(Watcher(shared.clone())));
+    editor.bind_sequence(KeyEvent::ctrl('L'), EventHandler::Conditional(Box::new(Cleared(shared.clone()))));
+    // The first start has none.
+    drop(editor.load_history(history));
+    Ok(editor)
+}
+
+fn greeting(name: &str, channel: &str, server: &Greeting) -> String {
     format!(
-        "You are {name} in #{channel}. Commands begin with `{}` or `{}`; `{}help` lists them; Ctrl-D leaves.",
-        link.prefix, link.bot, link.prefix
+        "You are {name} in #{channel}. Commands begin with `{}` or `{}`: `{}help` lists them.\n\
+         `/help` lists what this chat itself knows, such as `/reply yes`. Ctrl-D leaves.",
+        server.prefix, server.bot, server.prefix
     )
 }
 
-/// Ids of what this client says: different for every client.
-struct Ids {
-    start: String,
-    next: u64,
-}
-
-impl Ids {
-    fn new() -> Ids {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Ids { start: format!("{:x}-{:x}", since.as_micros(), std::process::id()), next: 0 }
-    }
-
-    fn next(&mut self) -> String {
-        self.next += 1;
-        format!("{}-{}", self.start, self.next)
-    }
-}
-
 /// One message as a line; lines of one message stay together under its author.
-fn line(message: &Shown, colours: bool) -> String {
-    let text = message.text.replace('\n', "\n        ");
-    let time = message.at.get(11..19).unwrap_or_default();
-    if !colours {
-        return format!("{time} {}: {text}\n", message.author);
-    }
-    let colour = match (message.bot, message.failed, message.kind.as_deref()) {
-        (true, true, _) => "31",
-        (true, false, Some("announcement")) => "33",
-        (true, false, Some("result")) => "32",
-        (true, false, _) => "36",
-        (false, _, _) => "1",
-    };
-    format!("\x1b[2m{time}\x1b[0m \x1b[{colour}m{}:\x1b[0m {text}\n", message.author)
+fn line(message: &Shown, private: bool) -> String {
+    let mark = if message.thread.is_some() { "↳ " } else { "" };
+    format!("{}{mark}{}", head(message, private), message.text.replace('\n', "\n        "))
 }
 
-fn send(mut write: &UnixStream, message: &FromClient) -> Result<(), Stop> {
-    let mut text = serde_json::to_string(message).map_err(other)?;
-    text.push('\n');
-    write.write_all(text.as_bytes()).map_err(|e| Stop::Failed(format!("the server is gone: {e}")))
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
-fn receive(read: &mut BufReader<UnixStream>) -> Result<Option<FromServer>, Stop> {
-    let mut text = String::new();
-    if read.read_line(&mut text)? == 0 {
-        return Ok(None);
-    }
-    serde_json::from_str(&text).map(Some).map_err(other)
-}
-
-fn save_history(editor: &mut DefaultEditor, path: &PathBuf) {
+fn save_history(editor: &mut Editor<Watcher, FileHistory>, path: &PathBuf) {
     if let Err(error) = editor.save_history(path) {
         eprintln!("cannot keep the history in {}: {error}", path.display());
     }
