@@ -274,13 +274,28 @@ fn listed(entry: &Entry) -> Value {
         ("execution_id", execution),
         ("liveaction_id", live),
         ("workflow", Value::Null),
-        ("created_at", Value::from(entry.created.to_iso())),
-        ("updated_at", Value::from(entry.updated.to_iso())),
+        ("created_at", Value::from(moment(entry.created))),
+        ("updated_at", Value::from(moment(entry.updated))),
         ("state", Value::from(entry.state.as_str())),
         ("result", entry.result.clone()),
     ])
 }
 
+/// StackStorm stores these as Python writes them, unlike every other moment of its API.
+fn moment(at: Timestamp) -> String {
+    at.to_iso().replace('Z', "+00:00")
+}
+
 fn names(list: Option<&Value>) -> impl Iterator<Item = &str> {
     list.and_then(Value::as_list).unwrap_or_default().iter().filter_map(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_tell_their_times_with_an_offset() {
+        assert_eq!(moment(Timestamp::from_micros(0)), "1970-01-01T00:00:00.000000+00:00");
+    }
 }
