@@ -34,17 +34,17 @@ mod settings;
 mod squall;
 mod stream;
 mod tokens;
+mod unserved;
 
 pub use settings::Settings;
 
 use async_trait::async_trait;
 use axum::Router;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
 use doors::Face;
-use fault::Fault;
 use squall_content::Diagnostic;
 use squall_engine::Engine;
 use std::convert::Infallible;
@@ -161,10 +161,9 @@ fn routes(state: State) -> Router {
         .route("/stream/stream", get(stream::events))
         .route("/stream/executions/{id}/output", get(stream::output))
         .route_layer(from_fn_with_state(state.clone(), credentials::require));
-    open.merge(guarded)
-        .fallback(async || Fault::no_route())
-        .method_not_allowed_fallback(async || Fault::no_route())
-        .with_state(state)
+    let api = state.clone();
+    let missing = move |request: Request| unserved::answer(api.clone(), request);
+    open.merge(guarded).fallback(missing.clone()).method_not_allowed_fallback(missing).with_state(state)
 }
 
 fn api() -> Router<State> {
