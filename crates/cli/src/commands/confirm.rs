@@ -106,7 +106,7 @@ impl Confirmations {
                 ("asked by", "requester"),
                 ("action", "action"),
                 ("needs", "need"),
-                ("until", "expires_at"),
+                ("until (UTC)", "expires_at"),
             ];
             table(&columns, rows)
         });

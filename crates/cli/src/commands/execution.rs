@@ -101,10 +101,10 @@ pub fn list(executions: &Value, form: Form) {
         let columns = [
             ("id", "id"),
             ("action", "action.ref"),
-            ("user", "context.user"),
             ("status", "status"),
-            ("start", "start_timestamp"),
-            ("end", "end_timestamp"),
+            ("start (UTC)", "start_timestamp"),
+            ("end (UTC)", "end_timestamp"),
+            ("user", "context.user"),
         ];
         table(&columns, executions.as_list().unwrap_or_default())
     });

@@ -77,10 +77,10 @@ impl Key {
                     let columns = [
                         ("name", "name"),
                         ("value", "value"),
-                        ("secret", "secret"),
+                        ("expires (UTC)", "expire_timestamp"),
                         ("scope", "scope"),
                         ("user", "user"),
-                        ("expires", "expire_timestamp"),
+                        ("secret", "secret"),
                     ];
                     table(&columns, items.as_list().unwrap_or_default())
                 });
