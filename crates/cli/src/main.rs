@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod exit;
 mod output;
+mod resource;
 mod st2;
 mod st2ctl;
 

@@ -6,6 +6,7 @@ use crate::client::{Client, escaped};
 use crate::commands::{self, People, execute, print_execution};
 use crate::exit::{self, Done, Stop};
 use crate::output::{Form, properties, say, table};
+use crate::resource::{self, Looking};
 use crate::st2ctl::target;
 use clap::{Args, Parser, Subcommand};
 use squall_model::Value;
@@ -29,7 +30,7 @@ enum Command {
     /// Actions: list, get, execute.
     #[command(subcommand)]
     Action(Action),
-    /// Action aliases: list, match, execute.
+    /// Action aliases: list, get, match, execute.
     #[command(subcommand, name = "action-alias")]
     ActionAlias(Alias),
     /// Executions: list, get, cancel, pause, resume.
@@ -41,8 +42,28 @@ enum Command {
     /// Packs: list, install, remove.
     #[command(subcommand)]
     Pack(commands::Pack),
+    /// Rules: list, get.
+    #[command(subcommand)]
+    Rule(Looking),
+    /// Trigger types: list, get.
+    #[command(subcommand)]
+    Trigger(Looking),
+    /// Sensors: list, get.
+    #[command(subcommand)]
+    Sensor(Looking),
+    /// Policies: list, get.
+    #[command(subcommand)]
+    Policy(Looking),
+    /// Types of policies: list, get.
+    #[command(subcommand, name = "policy-type")]
+    PolicyType(Looking),
+    /// Runners: list, get.
+    #[command(subcommand)]
+    Runner(Looking),
     /// Get a token.
     Auth(Auth),
+    /// Who I am for the server.
+    Whoami,
     /// Load all packs again.
     Reload,
 }
@@ -79,6 +100,11 @@ enum Action {
 enum Alias {
     /// List aliases.
     List,
+    /// Show an alias.
+    Get {
+        /// Its reference.
+        reference: String,
+    },
     /// Which alias a command reaches.
     Match {
         /// The command.
@@ -153,7 +179,18 @@ fn run(cli: Cli) -> Done {
         Command::Execution(execution) => execution.run(&client, form),
         Command::Key(key) => key.run(&client, form),
         Command::Pack(pack) => pack.run(&client, form),
+        Command::Rule(what) => what.run(&client, form, &resource::RULES),
+        Command::Trigger(what) => what.run(&client, form, &resource::TRIGGERS),
+        Command::Sensor(what) => what.run(&client, form, &resource::SENSORS),
+        Command::Policy(what) => what.run(&client, form, &resource::POLICIES),
+        Command::PolicyType(what) => what.run(&client, form, &resource::POLICY_TYPES),
+        Command::Runner(what) => what.run(&client, form, &resource::RUNNERS),
         Command::Auth(auth) => auth.run(&client),
+        Command::Whoami => {
+            let me = client.get("user")?;
+            form.print(&me, || fields(&me));
+            Ok(())
+        }
         Command::Reload => {
             let loaded = client.post("squall/reload", &Value::map())?;
             say(&commands::reload_summary(&loaded));
@@ -162,7 +199,8 @@ fn run(cli: Cli) -> Done {
     }
 }
 
-fn fields(record: &Value) -> String {
+/// Every field of a record.
+pub fn fields(record: &Value) -> String {
     let pairs: Vec<(&str, Value)> =
         record.as_map().into_iter().flatten().map(|(key, value)| (&**key, value.clone())).collect();
     properties(&pairs)
@@ -195,6 +233,10 @@ impl Alias {
                     let columns = [("ref", "ref"), ("action", "action_ref"), ("description", "description")];
                     table(&columns, aliases.as_list().unwrap_or_default())
                 });
+            }
+            Alias::Get { reference } => {
+                let alias = client.get(&format!("actionalias/{}", escaped(reference)))?;
+                form.print(&alias, || fields(&alias));
             }
             Alias::Match { text } => {
                 let body = Value::from_pairs([("command", text.as_str())]);
