@@ -11,12 +11,13 @@ use squall_engine::confirmation::record::Place;
 use squall_engine::people::CHAT_USER;
 use squall_engine::typed::{Reply, Typed};
 use squall_engine::{Command, Engine, Principal, Refusal, Role, Via, texts};
-use squall_model::{Map, ReplyTo, Value};
+use squall_model::{Map, ReplyTo, Timestamp, Value};
 use squall_store::Outgoing;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// A message as a network delivered it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Heard {
     /// The network, e.g. `terminal`.
     pub network: String,
@@ -42,6 +43,8 @@ pub struct Heard {
     pub edited: bool,
     /// Whether it was forwarded: the words are not those of whoever sent it.
     pub forwarded: bool,
+    /// When it was received.
+    pub at: Timestamp,
 }
 
 /// What became of a message.
@@ -55,6 +58,9 @@ pub enum Heed {
     Unkept(Value),
 }
 
+/// A command is not started any more when it comes to the bot so long after it was typed: nobody expects it then.
+const LATE: Duration = Duration::from_secs(300);
+
 /// The bot.
 pub struct Bot {
     engine: Engine,
@@ -67,7 +73,12 @@ impl Bot {
         Bot { engine, pace: Mutex::default() }
     }
 
-    /// Takes a message in.
+    /// Whether this may concern the bot: it is addressed to it, or said in the thread of a question. Anything else need not be remembered.
+    pub fn concerns(&self, heard: &Heard) -> bool {
+        !(heard.edited || heard.forwarded) && (heard.question.is_some() || self.command_in(heard).is_some())
+    }
+
+    /// Takes a message in. One that was heard before happens once.
     pub async fn hear(&self, heard: Heard) -> Heed {
         if heard.edited || heard.forwarded {
             return Heed::NotForMe;
@@ -93,6 +104,9 @@ impl Bot {
             Ok(heed) => return heed,
             Err(mistyped) => mistyped,
         };
+        if now.since(heard.at) > LATE {
+            return self.answer(&heard, "error", texts::too_late(&text)).await;
+        }
         match self.engine.command(&self.command(&heard, text)).await {
             Ok(_) => Heed::Taken,
             Err(Refusal::Duplicate(first)) => {
@@ -118,10 +132,9 @@ impl Bot {
     }
 
     /// What to tell somebody whose words could not even be kept; `None` when they were not meant for the bot.
-    pub fn unheard(&self, user: &str, text: &str, refusal: &Refusal) -> Option<Value> {
-        let settings = self.engine.settings();
-        address::command(text, &settings.prefix, &settings.bot_name)?;
-        Some(format::remark("error", user, refusal_text(refusal)).into())
+    pub fn unheard(&self, heard: &Heard, refusal: &Refusal) -> Option<Value> {
+        self.command_in(heard)?;
+        Some(format::remark("error", &heard.user_name, refusal_text(refusal)).into())
     }
 
     /// Takes what may be an answer to a confirmation. What is none comes back, with what to say of a mistyped code when no
@@ -140,7 +153,7 @@ impl Bot {
             },
             message: heard.message_id.clone(),
             at: heard.question.clone(),
-            heard_at: self.engine.now(),
+            heard_at: heard.at,
             is_bot: heard.by_bot,
             is_edited: heard.edited,
             is_forwarded: heard.forwarded,

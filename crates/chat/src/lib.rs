@@ -12,6 +12,7 @@ pub mod address;
 pub mod bot;
 pub mod format;
 pub mod help;
+mod inbox;
 mod pace;
 
 pub use bot::{Bot, Heard};

@@ -71,12 +71,12 @@ fn executions(server: &Server) -> usize {
 
 #[test]
 fn an_unknown_command_gets_the_nearest() {
-    refused("!helo there", &["I do not know the command `helo there`", "did you mean `hello there`?", "`help`"]);
+    refused("!helo there", &["I do not know the command `helo there`", "did you mean `!hello there`?", "`!help`"]);
 }
 
 #[test]
 fn a_command_like_no_other_gets_the_way_to_help() {
-    refused("!sing", &["I do not know the command `sing`; `help` lists all commands"]);
+    refused("!sing", &["I do not know the command `sing`; `!help` lists all commands"]);
 }
 
 #[test]

@@ -331,3 +331,44 @@ fn nobody_else_reads_the_data() {
     let all: Vec<_> = std::fs::read_dir(&server.data).unwrap().flatten().map(|e| e.file_name()).collect();
     assert!(secrets >= 5, "only {secrets} of {all:?}");
 }
+
+#[test]
+fn a_place_that_may_not_be_written_is_named_with_whose_it_is() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (place, program) = (dir.path().join("place"), dir.path().join("squall"));
+    std::fs::create_dir(&place).unwrap();
+    std::fs::copy(support::squall(), &program).unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o555)).unwrap();
+    let mut command = Command::new(&program);
+    command.arg("--data").arg(place.join("data")).args(["up", "--listen", "127.0.0.1:0"]);
+    let own = std::fs::metadata(&place).unwrap().uid();
+    // Modes do not bind root.
+    let user = if own == 0 { 65_534 } else { own };
+    if own == 0 {
+        command.uid(user).gid(65_534);
+    }
+    let output = command.output().unwrap();
+    let told = format!("this is user {user}; {} belongs to user {own} with mode 0555", place.display());
+    fails(&output, 1, &told);
+}
+
+#[test]
+fn what_can_be_looked_at_is_listed_under_stackstorms_words() {
+    let server = Server::start();
+    for (kind, one) in [
+        ("rule", "chatops.notify"),
+        ("trigger", "core.st2.webhook"),
+        ("policy-type", "action.retry"),
+        ("runner", "action-chain"),
+        ("action-alias", "examples.examples_greet"),
+    ] {
+        let list = server.ok("st2", &[kind, "list"]);
+        assert!(list.contains(one), "{kind}: {list}");
+        let record = server.ok("st2", &[kind, "get", one]);
+        assert!(record.contains(one.rsplit('.').next().unwrap()), "{kind}: {record}");
+    }
+    assert!(server.ok("st2", &["whoami"]).contains("username: admin"));
+}

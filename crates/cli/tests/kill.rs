@@ -293,3 +293,27 @@ fn sigterm_stops_in_time_and_loses_nothing() {
         assert_eq!(scene.server.ended(id)["status"], "succeeded", "{id}");
     }
 }
+
+#[test]
+fn while_it_drains_nothing_new_is_taken() {
+    let mut server = Server::prepared();
+    server.drain = "600";
+    server.up();
+    let mut alice = server.person("alice", "ops");
+    let long = server.json(&["run", "--no-wait", "--json", "core.local", "cmd=sleep 86400"]);
+    let long = long["id"].as_str().unwrap().to_owned();
+    let status = |id: &str| server.json(&["execution", "get", id, "--json"])["status"].clone();
+    wait("it to run", || (status(&long) == "running").then_some(()));
+    server.ask_to_stop();
+    let refused = wait("a refusal", || {
+        let output = server.run("squall", &["run", "core.noop"]);
+        (!output.status.success()).then(|| support::text(&output.stderr))
+    });
+    assert!(refused.contains("the server is stopping"), "{refused}");
+    alice.say("!greet Ada");
+    alice.hears("the server is stopping");
+    // What runs may go on, and may be canceled.
+    assert_eq!(status(&long), "running");
+    server.ok("squall", &["execution", "cancel", &long]);
+    assert_eq!(server.has_ended(), Some(0));
+}

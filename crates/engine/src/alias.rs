@@ -63,7 +63,7 @@ impl Engine {
     /// Carries a command out: one execution, or several for an alias with `match_multiple`.
     pub async fn command(&self, command: &Command) -> Result<Vec<Commanded>, Refusal> {
         let content = self.content();
-        let matched = find(&content, command)?;
+        let matched = find(&content, command, &self.settings().prefix)?;
         let mut all = Vec::with_capacity(matched.matches.len());
         let several = matched.matches.len() > 1;
         for (number, params) in matched.matches.iter().enumerate() {
@@ -207,7 +207,7 @@ fn context(alias: &Alias, command: &Command) -> Map {
     context
 }
 
-fn find(content: &Content, command: &Command) -> Result<Matched, Refusal> {
+fn find(content: &Content, command: &Command, prefix: &str) -> Result<Matched, Refusal> {
     let text = &command.text;
     if text.len() as u64 > limits::COMMAND_BYTES {
         return Err(Refusal::Invalid(texts::too_long(text.len(), limits::COMMAND_BYTES)));
@@ -221,7 +221,7 @@ fn find(content: &Content, command: &Command) -> Result<Matched, Refusal> {
         return Err(Refusal::Invalid(why));
     }
     let one = match found.hits.as_slice() {
-        [] => return Err(Refusal::Unknown(unknown(content, text, command.kind))),
+        [] => return Err(Refusal::Unknown(unknown(content, text, command.kind.then_some(prefix)))),
         [one] => one,
         several => {
             let candidates: Vec<String> = several.iter().map(|h| h.representation.to_string()).collect();
@@ -246,11 +246,12 @@ fn find(content: &Content, command: &Command) -> Result<Matched, Refusal> {
     })
 }
 
-fn unknown(content: &Content, text: &str, kind: bool) -> String {
-    if !kind {
-        return format!("Command '{text}' matched no patterns");
+/// In chat, where commands begin with `prefix`, people are helped; clients get StackStorm's words.
+fn unknown(content: &Content, text: &str, prefix: Option<&str>) -> String {
+    match prefix {
+        Some(prefix) => texts::no_such_command(prefix, text, nearest(content, text).as_deref()),
+        None => format!("Command '{text}' matched no patterns"),
     }
-    texts::no_such_command(text, nearest(content, text).as_deref())
 }
 
 /// The display of the alias whose first word is closest to the first word typed.

@@ -44,6 +44,9 @@ impl Engine {
     /// Fires everything that is due now and waits for the commits; answers how many rows there were.
     pub async fn fire_due(&self) -> Result<usize, crate::Refusal> {
         let rows = self.store().due(self.now(), limits::DUE_PAGE as usize)?;
+        if !rows.is_empty() {
+            squall_model::crash_point!("K13");
+        }
         let mut trees = HashSet::new();
         let mut waits = Vec::with_capacity(rows.len());
         for row in &rows {

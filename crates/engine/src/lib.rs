@@ -54,6 +54,7 @@ use squall_content::Registry;
 use squall_model::{Clock, ExecutionId, Ids, Runner, Timestamp};
 use squall_store::Store;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast, oneshot};
@@ -105,6 +106,7 @@ struct Inner {
     outboxes: Mutex<HashMap<String, Arc<Notify>>>,
     waiting: Mutex<HashMap<ExecutionId, Vec<oneshot::Sender<()>>>>,
     guesses: Mutex<answers::Wrong>,
+    draining: AtomicBool,
 }
 
 impl Engine {
@@ -127,6 +129,7 @@ impl Engine {
                 outboxes: Mutex::default(),
                 waiting: Mutex::default(),
                 guesses: Mutex::default(),
+                draining: AtomicBool::new(false),
             }),
         }
     }
@@ -136,6 +139,16 @@ impl Engine {
         if self.inner.runner.set(runner).is_err() {
             tracing::error!("a runner is attached already; the second one is ignored");
         }
+    }
+
+    /// From now on nothing new is taken; what was taken goes on.
+    pub fn drain(&self) {
+        self.inner.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Why nothing new is taken, if so.
+    pub fn unready(&self) -> Option<&'static str> {
+        self.inner.draining.load(Ordering::Relaxed).then_some(texts::DRAINING)
     }
 
     /// The store, for reading what has no rule of its own.

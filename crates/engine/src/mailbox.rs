@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 use crate::tree::Tree;
 use crate::turn::{Answer, Effect, Input, Surroundings, Turn};
 use crate::{Engine, locked};
-use squall_model::ExecutionId;
+use squall_model::{ExecutionId, crash_point};
 use squall_store as store;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -183,8 +183,18 @@ impl Engine {
             let why = "a step panicked; this is a bug, please report it".to_owned();
             return Err(store::Error::Damaged { what: format!("execution {root}"), why });
         };
+        let answered = inputs.iter().any(|input| matches!(input, Input::Confirm { .. }));
+        if fresh {
+            crash_point!("K01");
+        }
+        if answered {
+            crash_point!("K04");
+        }
         if !outcomes.batch.is_empty() {
             inner.store.commit(outcomes.batch).await?;
+        }
+        if fresh {
+            crash_point!("K02");
         }
         Ok((tree, outcomes.answers, outcomes.effects))
     }
@@ -211,14 +221,21 @@ impl Engine {
     }
 
     fn carry_out(&self, root: ExecutionId, effects: Vec<Effect>) {
+        if !effects.is_empty() {
+            crash_point!("K11");
+        }
         for effect in effects {
             match effect {
                 Effect::Dispatch(item) => match self.runner() {
-                    Some(runner) => runner.dispatch(*item),
+                    Some(runner) => {
+                        crash_point!("K05");
+                        runner.dispatch(*item);
+                    }
                     None => tracing::warn!(execution = %item.key.execution, "no runner yet: recovery will dispatch it"),
                 },
                 Effect::StopWork(key) => {
                     if let Some(runner) = self.runner() {
+                        crash_point!("K15");
                         runner.cancel(key);
                     }
                 }

@@ -41,6 +41,7 @@ impl Engine {
     }
 
     async fn recover_one(&self, execution: &Execution, done: &mut Recovered) {
+        squall_model::crash_point!("R1");
         let workflow = execution.request.definition.is_some();
         match execution.status {
             Status::Requested | Status::Scheduled => {
@@ -59,6 +60,13 @@ impl Engine {
             _ => Leftover::Lost,
         };
         let input = match leftover {
+            // Its supervisor ended it when the server died, and somebody had asked for just that.
+            Leftover::Finished(Outcome { status: Status::Abandoned, result })
+                if execution.status == Status::Canceling =>
+            {
+                done.finished += 1;
+                Input::Finished { key, outcome: Outcome { status: Status::Canceled, result } }
+            }
             Leftover::Finished(outcome) => {
                 done.finished += 1;
                 Input::Finished { key, outcome }

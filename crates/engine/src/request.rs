@@ -162,6 +162,9 @@ impl Engine {
         key: Option<String>,
         mut along: Vec<Op>,
     ) -> Result<Execution, Refusal> {
+        if let Some(why) = self.unready() {
+            return Err(Refusal::Unavailable(why.into()));
+        }
         let id = execution.id;
         if let Some(key) = key {
             along.insert(0, Op::Taken { key, execution: id, at: execution.created });

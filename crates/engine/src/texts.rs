@@ -14,11 +14,11 @@ pub fn details_at(url: &str) -> String {
     format!(" (details available at {url})")
 }
 
-/// A line that no alias knows; `near` is the closest thing to type.
-pub fn no_such_command(command: &str, near: Option<&str>) -> String {
+/// A line that no alias knows; `near` is the closest thing to type after the prefix.
+pub fn no_such_command(prefix: &str, command: &str, near: Option<&str>) -> String {
     let hint = match near {
-        Some(near) => format!("did you mean `{near}`? `help` lists all commands"),
-        None => "`help` lists all commands".into(),
+        Some(near) => format!("did you mean `{prefix}{near}`? `{prefix}help` lists all commands"),
+        None => format!("`{prefix}help` lists all commands"),
     };
     format!("I do not know the command `{}`; {hint}", shorten(command))
 }
@@ -41,6 +41,14 @@ pub fn too_long(bytes: usize, bound: u64) -> String {
 /// A refused command.
 pub fn refused(why: &str) -> String {
     format!("not started: {why}")
+}
+
+/// What is said to whoever wants something of a server that is stopping.
+pub const DRAINING: &str = "the server is stopping, try again when it is back";
+
+/// A command that was typed before the server went away, and came to the bot long after.
+pub fn too_late(command: &str) -> String {
+    format!("the server was away when you typed `{}`; if you saw no answer to it, type it again", shorten(command))
 }
 
 /// A command that matched only because something was forgiven.

@@ -8,6 +8,8 @@
 #![warn(missing_docs)]
 
 mod clock;
+#[doc(hidden)]
+pub mod crash;
 mod execution;
 mod id;
 mod json;

@@ -10,7 +10,7 @@ use crate::spool::Spool;
 use crate::workers::Shared;
 use crate::worktree;
 use crate::{Setting, Streams, find, native};
-use squall_model::{ClaimAnswer, Outcome, Status, Stream, Value, WorkEvent, WorkItem, WorkKey};
+use squall_model::{ClaimAnswer, Outcome, Status, Stream, Value, WorkEvent, WorkItem, WorkKey, crash_point};
 use std::fs::File;
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -56,8 +56,12 @@ pub(crate) async fn run(shared: &Shared, item: WorkItem, stop: watch::Receiver<S
     };
     let outcome = match shared.sink.claim(key, &shared.config.worker, &spool.id).await {
         ClaimAnswer::Refused => return spool.remove(),
-        ClaimAnswer::Granted { env } => granted(shared, item, env, &spool, lock, stop).await,
+        ClaimAnswer::Granted { env } => {
+            crash_point!("K06");
+            granted(shared, item, env, &spool, lock, stop).await
+        }
     };
+    crash_point!("K09");
     shared.sink.report(key, WorkEvent::Finished(outcome)).await;
 }
 
@@ -219,6 +223,7 @@ async fn follow(shared: &Shared, key: WorkKey, mut pipe: ChildStdout) -> io::Res
                 frame::STDERR => stderr.push(payload),
                 frame::STARTED => {
                     let pid = payload.try_into().map_or(0, u32::from_le_bytes);
+                    crash_point!("K07");
                     shared.sink.report(key, WorkEvent::Started { pid }).await;
                 }
                 frame::ALARM => {
@@ -237,6 +242,7 @@ async fn follow(shared: &Shared, key: WorkKey, mut pipe: ChildStdout) -> io::Res
                 None => Live::due,
             };
             while let Some(text) = next(live) {
+                crash_point!("K08");
                 shared.sink.report(key, WorkEvent::Output { stream, text }).await;
                 if read.is_none() {
                     break;

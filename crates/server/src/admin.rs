@@ -21,4 +21,8 @@ impl squall_api::Admin for Admin {
     fn content(&self) -> Reloaded {
         self.loader.last()
     }
+
+    fn unready(&self) -> Option<String> {
+        self.engine.unready().map(str::to_owned)
+    }
 }

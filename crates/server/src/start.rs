@@ -90,6 +90,7 @@ impl Loader {
         let mut loaded = loaded.map_err(|e| format!("loading packs failed, the earlier content stays: {e}"))?;
         let policy = self.policy(&mut loaded.diagnostics).unwrap_or_default();
         let summary = self.remember(&loaded);
+        squall_model::crash_point!("K20");
         engine.swap(loaded.registry, policy);
         Ok(summary)
     }
@@ -279,6 +280,7 @@ impl Server {
 
     /// Stops: nothing new, running actions may end within the drain time, then everything goes.
     pub async fn stop(self) {
+        self.engine.drain();
         self.workers.shutdown(tokio::time::Instant::now() + self.drain).await;
         // The store outlives this only until its last handle is gone.
         // Nobody listening is fine: then there is nobody to stop.

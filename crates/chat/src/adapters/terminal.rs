@@ -10,8 +10,9 @@ pub use protocol::{Asks, Edited, FromClient, FromServer, Shown};
 
 use crate::bot::{Bot, Heard, Heed};
 use crate::format;
+use crate::inbox::{self, Inbox};
 use squall_engine::Engine;
-use squall_model::Value;
+use squall_model::{Value, crash_point};
 use squall_store::{Batch, Message, Op, Outgoing};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,17 +39,21 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Terminal {
     engine: Engine,
     bot: Bot,
+    inbox: Inbox,
     channels: Mutex<HashMap<String, watch::Sender<u64>>>,
 }
 
 impl Terminal {
     /// An adapter for `engine`.
     pub fn new(engine: Engine) -> Arc<Terminal> {
-        Arc::new(Terminal { bot: Bot::new(engine.clone()), engine, channels: Mutex::default() })
+        let inbox = Inbox::new(engine.clone());
+        Arc::new(Terminal { bot: Bot::new(engine.clone()), inbox, engine, channels: Mutex::default() })
     }
 
     /// Serves clients until `stop` becomes true.
     pub async fn serve(self: Arc<Self>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
+        self.hear_what_is_left().await;
+        tokio::spawn(self.clone().tidy(stop.clone()));
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -145,23 +150,7 @@ impl Terminal {
     /// Somebody said something: it is kept, everybody in the channel sees it, and the bot hears it. Answers what the
     /// person is to be told at once because it cannot be kept.
     async fn said(&self, name: &str, channel: &str, id: String, text: String, thread: Option<i64>) -> Option<Value> {
-        let body = Value::from_pairs([("message", text.as_str())]);
-        let message = Message {
-            channel: channel.to_owned(),
-            seq: 0,
-            at: self.engine.now(),
-            author: name.to_owned(),
-            bot: false,
-            whisper: None,
-            thread,
-            body,
-            dedup: Some(format!("said/{name}/{id}")),
-        };
-        if let Err(error) = self.engine.store().commit(Op::Say(Box::new(message)).into()).await {
-            tracing::error!(%error, channel, "cannot keep a message");
-            return self.bot.unheard(name, &text, &error.into());
-        }
-        self.touch(channel);
+        let at = self.engine.now();
         let heard = Heard {
             question: thread.and_then(|first| self.question(channel, first)),
             network: NETWORK.into(),
@@ -176,10 +165,72 @@ impl Terminal {
             by_bot: false,
             edited: false,
             forwarded: false,
+            at,
         };
-        match self.bot.hear(heard).await {
-            Heed::NotForMe | Heed::Taken => None,
-            Heed::Unkept(body) => Some(body),
+        let message = Message {
+            channel: channel.to_owned(),
+            seq: 0,
+            at,
+            author: name.to_owned(),
+            bot: false,
+            whisper: None,
+            thread,
+            body: Value::from_pairs([("message", heard.text.as_str())]),
+            dedup: Some(format!("said/{name}/{id}")),
+        };
+        let mut batch = Batch::from(Op::Say(Box::new(message)));
+        if self.bot.concerns(&heard) {
+            batch.push(Op::Post(Box::new(inbox::row(&heard))));
+        }
+        if let Err(error) = self.engine.store().commit(batch).await {
+            tracing::error!(%error, channel, "cannot keep a message");
+            return self.bot.unheard(&heard, &error.into());
+        }
+        self.touch(channel);
+        self.heed(heard).await
+    }
+
+    /// The bot hears it, and its row goes when something of that is on disk.
+    async fn heed(&self, heard: Heard) -> Option<Value> {
+        match self.bot.hear(heard.clone()).await {
+            Heed::NotForMe | Heed::Taken => {
+                self.inbox.settle(&heard);
+                None
+            }
+            Heed::Unkept(body) => {
+                // The person is told now, so a start must not do it after all.
+                self.inbox.settle(&heard);
+                Some(body)
+            }
+        }
+    }
+
+    /// Lines that an earlier process had taken and not dealt with.
+    async fn hear_what_is_left(&self) {
+        match self.inbox.left() {
+            Ok(left) => {
+                for heard in left {
+                    drop(self.heed(heard).await);
+                }
+            }
+            Err(error) => tracing::error!(%error, "cannot read what was said before the start"),
+        }
+    }
+
+    /// Removes the rows of lines that were dealt with until `stop` becomes true, and once more then.
+    async fn tidy(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let stopped = tokio::select! {
+                () = self.inbox.settled() => false,
+                _ = stop.changed() => true,
+            };
+            if let Err(error) = self.inbox.tidy().await {
+                tracing::warn!(%error, "lines that were heard wait to be forgotten");
+                tokio::time::sleep(AGAIN).await;
+            }
+            if stopped {
+                return;
+            }
         }
     }
 
@@ -236,6 +287,9 @@ impl Terminal {
         if rows.is_empty() {
             return 0;
         }
+        for row in &rows {
+            pass_crash_point(row);
+        }
         let mut batch = Batch::new();
         for row in &rows {
             batch.push(Op::Say(Box::new(self.message(row))));
@@ -275,6 +329,15 @@ impl Terminal {
     /// Tells everybody in a channel that there is something new.
     fn touch(&self, channel: &str) {
         self.channel(channel).send_modify(|n| *n = n.wrapping_add(1));
+    }
+}
+
+/// A message is committed and not posted: where a crash must neither lose nor double it.
+fn pass_crash_point(row: &Outgoing) {
+    match row.body.get("kind").and_then(Value::as_str) {
+        Some("result") => crash_point!("K17"),
+        Some("announcement" | "question") => crash_point!("K03"),
+        _ => {}
     }
 }
 

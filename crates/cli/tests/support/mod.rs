@@ -22,32 +22,75 @@ pub fn squall() -> &'static Path {
 /// A server on a data directory of its own.
 pub struct Server {
     pub data: PathBuf,
+    /// Seconds that running actions get when it is stopped.
+    pub drain: &'static str,
     child: Option<Child>,
     _dir: Option<tempfile::TempDir>,
 }
 
 impl Server {
     pub fn start() -> Server {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut server = Server { data: dir.path().join("data"), child: None, _dir: Some(dir) };
+        let mut server = Server::prepared();
         server.up();
         server
     }
 
+    /// One that was not started yet.
+    pub fn prepared() -> Server {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        Server { data: dir.path().join("data"), drain: "1", child: None, _dir: Some(dir) }
+    }
+
     /// Starts (again) on the same data and waits until it answers.
     pub fn up(&mut self) {
-        let endpoints = self.data.join("endpoints.json");
-        let _ = std::fs::remove_file(&endpoints);
-        let child = Command::new(squall())
-            .args(["up", "--quiet", "--listen", "127.0.0.1:0", "--drain", "1", "--data"])
+        self.begin(&[]);
+        self.is_up();
+    }
+
+    /// Starts it with more in its environment, and does not wait.
+    pub fn begin(&mut self, env: &[(&str, &str)]) {
+        self.begin_as(Command::new(squall()), env);
+    }
+
+    /// Starts it with something in front of its own command line.
+    pub fn begin_under(&mut self, words: &[&str]) {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(squall());
+        self.begin_as(command, &[]);
+    }
+
+    fn begin_as(&mut self, mut command: Command, env: &[(&str, &str)]) {
+        let _ = std::fs::remove_file(self.data.join("endpoints.json"));
+        let child = command
+            .args(["up", "--quiet", "--listen", "127.0.0.1:0", "--drain", self.drain, "--data"])
             .arg(&self.data)
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()
             .expect("squall starts");
         self.child = Some(child);
+    }
+
+    /// Waits until it answers.
+    pub fn is_up(&self) {
+        let endpoints = self.data.join("endpoints.json");
         wait("endpoints.json", || endpoints.exists().then_some(()));
+    }
+
+    /// Waits until it has died by a signal of its own.
+    pub fn has_died(&mut self) {
+        assert_eq!(self.has_ended(), None, "it died by a signal");
+    }
+
+    /// Waits until it has ended by itself; answers its exit code.
+    pub fn has_ended(&mut self) -> Option<i32> {
+        // Kept until then, so that a test that fails here leaves nothing behind.
+        let child = self.child.as_mut().expect("it runs");
+        let status = wait("its end", || child.try_wait().expect("it can be waited for"));
+        self.child = None;
+        status.code()
     }
 
     pub fn pid(&self) -> u32 {
@@ -63,9 +106,13 @@ impl Server {
 
     /// Stops it as an operator would; answers its exit code.
     pub fn stop(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("it runs");
-        Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
-        child.wait().expect("it ends").code()
+        self.ask_to_stop();
+        self.child.take().expect("it runs").wait().expect("it ends").code()
+    }
+
+    /// Sends the signal of an ordinary stop, and does not wait.
+    pub fn ask_to_stop(&self) {
+        Command::new("kill").arg(self.pid().to_string()).status().expect("kill runs");
     }
 
     /// A command under one of the program's names.

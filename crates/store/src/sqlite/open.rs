@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use squall_model::Timestamp;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -88,7 +88,7 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The directory or a file in it cannot be made or written.
-    #[error("cannot write in the data directory {}: {source}", path.display())]
+    #[error("cannot write in the data directory {}: {source}{}", path.display(), whose(path, source))]
     Directory {
         /// The directory or the file in it.
         path: PathBuf,
@@ -163,6 +163,21 @@ pub enum OpenError {
         /// What it says.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// Whose a place is that was refused, and who was refused: what has to be mended.
+fn whose(path: &Path, source: &std::io::Error) -> String {
+    let there = path.ancestors().find_map(|p| std::fs::metadata(p).ok().map(|m| (p, m)));
+    match there {
+        Some((place, meta)) if source.kind() == std::io::ErrorKind::PermissionDenied => format!(
+            " (this is user {}; {} belongs to user {} with mode {:04o})",
+            rustix::process::geteuid().as_raw(),
+            place.display(),
+            meta.uid(),
+            meta.mode() & 0o7777
+        ),
+        _ => String::new(),
+    }
 }
 
 /// Makes the directory when it is missing, for the owner alone.
@@ -432,5 +447,6 @@ fn step(connection: &mut Connection, version: i64, sql: &str) -> rusqlite::Resul
     transaction.execute_batch(sql)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", version)?;
+    squall_model::crash_point!("K21");
     transaction.commit()
 }
