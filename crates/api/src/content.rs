@@ -43,6 +43,7 @@ pub(crate) fn routes() -> Router<State> {
         .route("/api/policies", get(policies))
         .route("/api/policies/{policy}", get(policy))
         .route("/api/policytypes", get(policy_types))
+        .route("/api/policytypes/{name}", get(policy_type))
         .route("/api/triggerinstances", get(nothing_100))
         .route("/api/traces", get(nothing_100))
         .route("/api/ruleenforcements", get(nothing_50))
@@ -385,24 +386,31 @@ pub(crate) const POLICY_TYPES: [(&str, &str); 4] = [
 
 async fn policy_types(caller: Caller) -> Result<Response, Fault> {
     authorize(&caller.who, Wish::View)?;
-    let one = |(reference, text): (&str, &str)| {
-        let (resource, name) = reference.split_once('.').unwrap_or(("action", reference));
-        let uid = format!("policy_type:{resource}:{name}");
-        object([
-            ("id", object_id(&uid).into()),
-            ("uid", uid.into()),
-            ("ref", reference.into()),
-            ("name", name.into()),
-            ("resource_type", resource.into()),
-            ("description", text.into()),
-            ("enabled", true.into()),
-            ("module", reference.into()),
-            ("parameters", Value::map()),
-        ])
-    };
-    let rows: Vec<Value> = POLICY_TYPES.map(one).to_vec();
+    let rows: Vec<Value> = POLICY_TYPES.map(shown_policy_type).to_vec();
     let total = rows.len() as u64;
     Ok(answer::list(rows, total, Some(100)))
+}
+
+async fn policy_type(caller: Caller, Path(name): Path<String>) -> Result<Response, Fault> {
+    authorize(&caller.who, Wish::View)?;
+    let found = POLICY_TYPES.into_iter().find(|(reference, _)| *reference == name);
+    Ok(answer::ok(shown_policy_type(found.ok_or_else(|| missing(&name))?)))
+}
+
+fn shown_policy_type((reference, text): (&str, &str)) -> Value {
+    let (resource, name) = reference.split_once('.').unwrap_or(("action", reference));
+    let uid = format!("policy_type:{resource}:{name}");
+    object([
+        ("id", object_id(&uid).into()),
+        ("uid", uid.into()),
+        ("ref", reference.into()),
+        ("name", name.into()),
+        ("resource_type", resource.into()),
+        ("description", text.into()),
+        ("enabled", true.into()),
+        ("module", reference.into()),
+        ("parameters", Value::map()),
+    ])
 }
 
 // ---- what nothing records yet --------------------------------------------------------------------------------------

@@ -67,7 +67,9 @@ fn fitted(columns: &[(&str, &str)], rows: &[Value], width: Option<usize>) -> Str
         table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
     }
     table.set_header(columns[..shown].iter().map(|(title, _)| *title));
-    cells.iter().for_each(|row| drop(table.add_row(&row[..shown])));
+    for row in &cells {
+        table.add_row(&row[..shown]);
+    }
     for (column, own) in table.column_iter_mut().zip(&widths) {
         column.set_padding((0, GAP as u16));
         if *own <= WHOLE {
