@@ -242,6 +242,13 @@ pub(super) fn parse(given: &Given<'_>) -> Result<Value, Error> {
     squall_model::from_json(&text, false).map_err(|e| Error::new("JSONDecodeError", e.to_string()))
 }
 
+/// StackStorm's `from_json_string`: whatever is given is printed first.
+pub(super) fn parse_text(given: &Given<'_>) -> Result<Value, Error> {
+    let text = given.text(0);
+    given.budget.bytes(text.len() as u64 * 4)?;
+    squall_model::from_json(&text, false).map_err(|e| Error::new("JSONDecodeError", e.to_string()))
+}
+
 /// Orquesta's `json`: a dictionary is given back.
 pub(super) fn read(given: &Given<'_>) -> Result<Value, Error> {
     match given.value(0) {

@@ -67,7 +67,30 @@ pub struct Function {
     run: fn(&Given<'_>) -> Result<Value, Error>,
 }
 
+/// What a function does with its first argument when that is no plain data (a view, a range, a macro).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// Python's `str()` of it is what counts.
+    Printed,
+    /// It is written as JSON or YAML, which only plain data can be.
+    Dumped,
+    /// It is a value like any other.
+    Value,
+}
+
 impl Function {
+    /// What it does with its first argument.
+    pub fn subject(&self) -> Subject {
+        match self.name {
+            "from_json_string" | "from_yaml_string" | "regex_match" | "regex_search" | "regex_replace"
+            | "regex_substring" => Subject::Printed,
+            "json_parse" | "yaml_parse" if self.engines == OTHERS => Subject::Printed,
+            "to_complex" | "to_json_string" | "to_yaml_string" | "json_dump" | "yaml_dump" | "json_escape"
+            | "basename" | "dirname" => Subject::Dumped,
+            _ => Subject::Value,
+        }
+    }
+
     /// Calls it; `None` when the arguments do not fit the parameters.
     pub fn call(&self, args: &[Value], named: &[(Str, Value)], budget: &Budget) -> Option<Result<Value, Error>> {
         let given = self.bind(args, named, budget)?;
@@ -113,21 +136,22 @@ const fn all(
 
 const MISTRAL: &[Engine] = &[Engine::Mistral];
 const ORQUESTA: &[Engine] = &[Engine::Orquesta];
+const NOT_ORQUESTA: &[Engine] = &[Engine::Mistral, Engine::Stack, Engine::StackLax];
 const OTHERS: &[Engine] = &[Engine::Orquesta, Engine::Stack, Engine::StackLax];
 
 /// All functions. To add one, write it in the module of its kind and add its line here.
 pub const TABLE: &[Function] = &[
     all("basename", &["value"], 1, texts::basename),
     all("dirname", &["value"], 1, texts::dirname),
-    all("from_json_string", &["value"], 1, json::parse),
+    all("from_json_string", &["value"], 1, json::parse_text),
     all("from_yaml_string", &["value"], 1, yaml::parse),
     all("json_escape", &["value"], 1, json::escape),
     all("jsonpath_query", &["value", "query"], 2, jsonpath::query),
-    all("regex_match", &["value", "pattern", "ignorecase"], 1, texts::regex_match),
-    all("regex_replace", &["value", "pattern", "replacement", "ignorecase"], 1, texts::regex_replace),
-    all("regex_search", &["value", "pattern", "ignorecase"], 1, texts::regex_search),
-    all("regex_substring", &["value", "pattern", "result_index", "ignorecase"], 1, texts::regex_substring),
-    all("to_complex", &["value"], 1, json::complex),
+    all("regex_match", &["value", "pattern", "ignorecase"], 2, texts::regex_match),
+    all("regex_replace", &["value", "pattern", "replacement", "ignorecase"], 3, texts::regex_replace),
+    all("regex_search", &["value", "pattern", "ignorecase"], 2, texts::regex_search),
+    all("regex_substring", &["value", "pattern", "result_index", "ignorecase"], 2, texts::regex_substring),
+    Function { engines: NOT_ORQUESTA, ..all("to_complex", &["value"], 1, json::complex) },
     all("to_human_time_from_seconds", &["seconds"], 1, texts::human_time),
     // StackStorm's functions for Mistral have other defaults than its filters; the first of a name counts.
     Function {
@@ -153,7 +177,7 @@ pub const TABLE: &[Function] = &[
     Function { engines: MISTRAL, ..all("yaml_dump", &["data"], 1, yaml::dump_document) },
     Function { engines: MISTRAL, ..all("yaml_parse", &["data"], 1, yaml::parse) },
     Function { engines: OTHERS, ..all("json_dump", &["value", "indent", "sort_keys", "separators"], 1, json::dump) },
-    Function { engines: OTHERS, ..all("json_parse", &["value"], 1, json::parse) },
+    Function { engines: OTHERS, ..all("json_parse", &["value"], 1, json::parse_text) },
     Function { engines: OTHERS, ..all("yaml_dump", &["value", "indent", "allow_unicode"], 1, yaml::dump) },
     Function { engines: OTHERS, ..all("yaml_parse", &["value"], 1, yaml::parse) },
     Function { engines: ORQUESTA, ..all("json", &["value"], 1, json::read) },

@@ -9,7 +9,7 @@ fn check(name: &str, args: &str, named: &str, expected: &str) {
     let args = from_json(args, true).unwrap();
     let named = from_json(named, true).unwrap();
     let named: Vec<(Str, Value)> = named.as_map().unwrap().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let function = find(name, Engine::Orquesta).unwrap();
+    let function = find(name, Engine::Orquesta).or_else(|| find(name, Engine::Stack)).unwrap();
     let result = function.call(args.as_list().unwrap(), &named, &budget);
     let shown = match result {
         None => "does not match".to_string(),

@@ -29,6 +29,9 @@ fn path(given: &Given<'_>) -> Result<Str, Error> {
 }
 
 fn pattern(given: &Given<'_>, ignore_case: usize) -> Result<Pattern, Error> {
+    if !matches!(given.value(1), Value::Str(_)) {
+        return Err(Error::new("TypeError", "first argument must be string or compiled pattern"));
+    }
     compile(&given.text(1), Flags { ignore_case: given.flag(ignore_case), ..Flags::default() })
 }
 
@@ -76,18 +79,40 @@ pub(super) fn use_none(given: &Given<'_>) -> Result<Value, Error> {
 }
 
 /// `1h2m5s`; units above the largest one needed are left out, those below it are not.
+///
+/// The original adds the seconds to the first day of year 1 and reads the date: months are lost, so that 40 days
+/// are `9d`. Below one second the number stands as it is, with a unit that it does not have.
 pub(super) fn human_time(given: &Given<'_>) -> Result<Value, Error> {
-    let seconds = match given.value(0) {
-        Value::Int(n) => n,
-        Value::Bool(b) => i64::from(b),
-        Value::Float(x) if x.is_finite() => x.trunc() as i64,
-        _ => return Err(Error::new("AssertionError", "")),
+    let value = given.value(0);
+    let seconds = match &value {
+        Value::Int(n) => *n as f64,
+        Value::Bool(b) => f64::from(u8::from(*b)),
+        Value::Float(x) => *x,
+        Value::Big(_) => f64::INFINITY,
+        _ => return Err(Error::new("AssertionError", "the seconds must be a number")),
     };
-    let (minutes, seconds) = (seconds.div_euclid(60), seconds.rem_euclid(60));
-    let (hours, minutes) = (minutes.div_euclid(60), minutes.rem_euclid(60));
-    let (days, hours) = (hours.div_euclid(24), hours.rem_euclid(24));
-    let (years, days) = (days.div_euclid(365), days.rem_euclid(365));
-    let parts = [(years, 'y'), (days, 'd'), (hours, 'h'), (minutes, 'm'), (seconds, 's')];
-    let first = parts.iter().position(|(n, _)| *n > 0).unwrap_or(parts.len() - 1);
+    if seconds == 0.0 {
+        return Ok(Value::from("0s"));
+    }
+    if seconds < 1.0 {
+        return Ok(Value::from(format!("{}\u{3bc}s", crate::python::str(&value))));
+    }
+    let too_long = || Error::new("OverflowError", "date value out of range");
+    if seconds.is_nan() || seconds > 4e11 {
+        return Err(too_long());
+    }
+    let seconds = seconds.round_ties_even() as i64;
+    let (minutes, seconds) = (seconds / 60, seconds % 60);
+    let (hours, minutes) = (minutes / 60, minutes % 60);
+    let (days, hours) = (hours / 24, hours % 24);
+    let date = jiff::civil::date(1, 1, 1).checked_add(jiff::Span::new().days(days)).map_err(|_| too_long())?;
+    let parts = [
+        (i64::from(date.year()) - 1, 'y'),
+        (i64::from(date.day()) - 1, 'd'),
+        (hours, 'h'),
+        (minutes, 'm'),
+        (seconds, 's'),
+    ];
+    let Some(first) = parts.iter().position(|(n, _)| *n > 0) else { return Ok(Value::from("0s")) };
     Ok(Value::from(parts.iter().skip(first).map(|(n, unit)| format!("{n}{unit}")).collect::<String>()))
 }

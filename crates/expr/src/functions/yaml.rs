@@ -7,9 +7,8 @@ use squall_yaml::{Layout, Options};
 
 /// Reads one document as StackStorm's loader does.
 pub(super) fn parse(given: &Given<'_>) -> Result<Value, Error> {
-    let Value::Str(text) = given.value(0) else {
-        return Err(Error::new("TypeError", "Given object is not typeof string."));
-    };
+    // StackStorm prints whatever it is given and reads that.
+    let text = given.text(0);
     given.budget.bytes(text.len() as u64 * 4)?;
     match squall_yaml::parse(&text, &Options::default()) {
         Ok(document) => Ok(document.root.to_value()),
@@ -38,7 +37,8 @@ pub(super) fn dump_document(given: &Given<'_>) -> Result<Value, Error> {
 fn document(given: &Given<'_>, default: u8) -> Result<String, Error> {
     let indent = match given.value(1) {
         Value::Int(n) => u8::try_from(n).ok().filter(|n| (2..=9).contains(n)).unwrap_or(2),
-        _ => default,
+        Value::Null | Value::Bool(_) => default,
+        _ => return Err(Error::new("TypeError", "an integer is required")),
     };
     let unicode = !given.is_given(2) || given.flag(2);
     let layout = Layout { indent, unicode, sorted: true, ..Layout::default() };

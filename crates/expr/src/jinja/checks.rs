@@ -26,8 +26,11 @@ pub(super) fn find(name: &str) -> Option<Check> {
         "string" => |_, v, _| Ok(matches!(v, V::Str(_))),
         "mapping" => |_, v, _| Ok(mapping(v).is_some()),
         "sequence" => |i, v, _| {
-            i.truth(v)?;
-            Ok(matches!(v, V::Str(_) | V::List(_) | V::Tuple(_) | V::Dict(_) | V::Range { .. } | V::Undefined(_)))
+            Ok(match v {
+                // It has a length only where undefined names are no errors.
+                V::Undefined(_) => i.truth(v).is_ok(),
+                v => matches!(v, V::Str(_) | V::List(_) | V::Tuple(_) | V::Dict(_) | V::Range { .. }),
+            })
         },
         "iterable" => |i, v, _| match v {
             V::Undefined(_) => i.truth(v).map(|_| true),
@@ -35,7 +38,7 @@ pub(super) fn find(name: &str) -> Option<Check> {
                 || matches!(v, V::Str(_) | V::Dict(_) | V::View(..) | V::Range { .. })
                 || matches!(v, V::Special(_)) && i.iterate(v).is_ok()),
         },
-        "callable" => |_, v, _| Ok(matches!(v, V::Function(_) | V::Joiner(_) | V::Loop(_))),
+        "callable" => |_, v, _| Ok(matches!(v, V::Function(_) | V::Joiner(_) | V::Loop(_) | V::Undefined(_))),
         "sameas" => |_, v, args| {
             let [other] = args.bind("sameas", ["other"])?;
             let other = required(other, "sameas", "other")?;
@@ -59,10 +62,12 @@ pub(super) fn find(name: &str) -> Option<Check> {
         "ge" | ">=" => |i, v, args| compare(i, Comparison::Ge, v, args),
         "in" => |i, v, args| compare(i, Comparison::In, v, args),
         "filter" => |i, v, _| {
+            super::value::canonical(v)?;
             let name = i.text(v)?.into_owned();
             Ok(super::filters::find(&name, i.scope.engine).is_some())
         },
         "test" => |i, v, _| {
+            super::value::canonical(v)?;
             let name = i.text(v)?.into_owned();
             Ok(find(&name).is_some())
         },

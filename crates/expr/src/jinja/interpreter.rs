@@ -7,7 +7,7 @@
 use super::ast::{Args, Expr, FilterCall, For, Macro, Stmt, Target};
 use super::value::{Dict, Function, Item, Loop, Seq, V, dict, seq, view_items};
 use super::{globals, methods, ops, shown};
-use crate::functions;
+use crate::functions::{self, Subject};
 use crate::{Budget, Engine, Error, Scope};
 use squall_model::{Special, Str, Value};
 use std::borrow::Cow;
@@ -358,6 +358,10 @@ impl<'a> Interpreter<'a> {
                     own.map(|(k, v)| (k.clone(), v.clone())).collect::<squall_model::Map>(),
                 )));
             }
+            // Orquesta's records are null where there are none.
+            Engine::Orquesta if matches!(name, "__state" | "__current_task" | "__current_item") => {
+                return Some(data.get(name).map_or(V::None, V::from));
+            }
             Engine::Mistral | Engine::Orquesta if !name.starts_with("__") => {}
             _ => {
                 if let Some(value) = data.get(name) {
@@ -412,9 +416,20 @@ impl<'a> Interpreter<'a> {
             Expr::Binary(op, left, right) => {
                 let left = self.defined(left)?;
                 let right = self.eval(right)?;
-                if !(matches!(left, V::Str(_)) && *op == super::ast::Op::Mod && self.lax()) {
-                    self.check(&right)?;
-                }
+                let right = match right {
+                    // Formatting decides by the conversion; printed it is an empty text where names may be missing.
+                    V::Undefined(_) if matches!(left, V::Str(_)) && *op == super::ast::Op::Mod => {
+                        if self.lax() {
+                            V::nothing()
+                        } else {
+                            right
+                        }
+                    }
+                    right => {
+                        self.check(&right)?;
+                        right
+                    }
+                };
                 let (left, right) = (self.settled(left)?, self.settled(right)?);
                 ops::binary(*op, &left, &right, &self.budget)
             }
@@ -456,6 +471,7 @@ impl<'a> Interpreter<'a> {
                     (false, None) => Ok(V::nothing()),
                 }
             }
+            Expr::Filter(inner, call) if matches!(&*call.name, "e" | "escape") && is_markup(inner) => self.eval(inner),
             Expr::Filter(value, call) => {
                 let value = self.eval(value)?;
                 self.filter(value, call)
@@ -638,14 +654,17 @@ impl<'a> Interpreter<'a> {
     pub(super) fn item(&mut self, object: &V, index: &V) -> Result<V, Error> {
         self.check(object)?;
         self.check(index)?;
-        let index = &self.settled(index.clone())?;
+        let index = &match (self.settled(index.clone())?, object) {
+            // True and false are the numbers 1 and 0, but for keys of a dictionary that is looked up.
+            (V::Bool(b), V::Str(_) | V::List(_) | V::Tuple(_) | V::Range { .. }) => V::Int(i64::from(b)),
+            (index, _) => index,
+        };
         if let V::Item(item) = object {
             return Ok(deeper_item(item, &self.text(index)?));
         }
         let found = match (object, index) {
             (V::Dict(dict), key) => dict.get(key).unwrap_or(None),
             (V::List(items) | V::Tuple(items), V::Int(n)) => place(*n, items.len()).and_then(|i| items.get(i)),
-            (V::List(items) | V::Tuple(items), V::Bool(b)) => items.get(usize::from(*b)),
             (V::Str(text), V::Int(n)) => {
                 let len = text.chars().count();
                 place(*n, len).and_then(|i| text.chars().nth(i)).map(|c| V::from(c.to_string()))
@@ -827,7 +846,6 @@ impl<'a> Interpreter<'a> {
                 self.run_loop(&again, items, state.depth0 + 1, &mut text)?;
                 self.recursion -= 1;
                 self.depth -= 1;
-                self.depth -= 1;
                 Ok(V::from(text))
             }
             other => Err(Error::new("TypeError", format!("'{}' object is not callable", other.type_name()))),
@@ -863,9 +881,27 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    pub(super) fn call_shared(&mut self, function: &functions::Function, args: CallArgs) -> Result<V, Error> {
+    pub(super) fn call_shared(&mut self, function: &functions::Function, mut args: CallArgs) -> Result<V, Error> {
+        if let Some(subject) = args.positional.first_mut() {
+            match function.subject() {
+                Subject::Printed if !matches!(subject, V::Str(_)) => *subject = V::from(self.text(subject)?.as_ref()),
+                Subject::Dumped => {
+                    self.check(subject)?;
+                    subject.dumpable()?
+                }
+                _ => {}
+            }
+        }
         let (positional, named) = self.plain(args)?;
         match function.call(&positional, &named, &self.budget) {
+            // Python's `zip` gives tuples.
+            Some(Ok(Value::List(rows))) if function.name == "zip" && positional.len() != 1 => {
+                let row = |row: &Value| match V::from(row) {
+                    V::List(items) => V::Tuple(items),
+                    other => other,
+                };
+                V::list(rows.iter().map(row).collect())
+            }
             Some(result) => result.map(V::from),
             None => {
                 let message = format!("{}() does not take these arguments", function.name);
@@ -950,6 +986,12 @@ impl<'a> Interpreter<'a> {
         let text = self.text(&value)?;
         self.write(out, &text)
     }
+}
+
+/// Whether an expression gives what Jinja takes for safe already, so that escaping it changes nothing.
+fn is_markup(expr: &Expr) -> bool {
+    matches!(expr, Expr::Filter(_, call)
+        if matches!(&*call.name, "e" | "escape" | "forceescape" | "safe" | "tojson"))
 }
 
 fn not_iterable(value: &V) -> Error {

@@ -44,6 +44,7 @@ const TEXT: &[&str] = &[
     "removeprefix",
     "removesuffix",
     "encode",
+    "maketrans",
     "translate",
     "isalpha",
     "isalnum",
@@ -77,8 +78,8 @@ const DICT: &[&str] = &[
     "itervalues",
     "fromkeys",
 ];
-const INT: &[&str] = &["bit_length", "conjugate"];
-const FLOAT: &[&str] = &["is_integer", "conjugate"];
+const INT: &[&str] = &["bit_length", "bit_count", "conjugate", "as_integer_ratio", "to_bytes"];
+const FLOAT: &[&str] = &["is_integer", "conjugate", "as_integer_ratio", "hex"];
 const SET: &[&str] = &["union", "intersection", "difference", "issubset", "issuperset", "copy"];
 const DATE: &[&str] = &["isoformat", "strftime", "timestamp", "date"];
 
@@ -98,7 +99,8 @@ pub(super) fn exists(object: &V, name: &str) -> bool {
         V::List(_) => LIST.contains(&name),
         V::Tuple(_) => TUPLE.contains(&name),
         V::Dict(_) => DICT.contains(&name),
-        V::Int(_) | V::Big(_) => INT.contains(&name),
+        V::Int(_) | V::Big(_) | V::Bool(_) => INT.contains(&name),
+        V::Range { .. } => TUPLE.contains(&name),
         V::Float(_) => FLOAT.contains(&name),
         V::Cycler(_) => matches!(name, "next" | "reset"),
         V::Loop(_) => matches!(name, "cycle" | "changed"),
@@ -173,14 +175,32 @@ pub(super) fn field(object: &V, name: &str) -> Option<V> {
             (Special::Timespan(us), "seconds") => Some(V::Int(us.rem_euclid(86_400_000_000) / 1_000_000)),
             _ => None,
         },
-        V::Float(x) if name == "real" => Some(V::Float(*x)),
-        V::Int(n) => match name {
-            "real" | "numerator" => Some(V::Int(*n)),
+        V::Float(x) => match name {
+            "real" => Some(V::Float(*x)),
+            "imag" => Some(V::Float(0.0)),
+            _ => None,
+        },
+        V::Int(_) | V::Big(_) | V::Bool(_) => match name {
+            "real" | "numerator" => Some(whole_number(object)),
             "imag" => Some(V::Int(0)),
             "denominator" => Some(V::Int(1)),
             _ => None,
         },
+        V::Range { start, len, step } => match name {
+            "start" => Some(V::Int(*start)),
+            "stop" => Some(V::Int(start.saturating_add(len.saturating_mul(*step)))),
+            "step" => Some(V::Int(*step)),
+            _ => None,
+        },
         _ => None,
+    }
+}
+
+/// A whole number that is no boolean.
+fn whole_number(value: &V) -> V {
+    match value {
+        V::Bool(b) => V::Int(i64::from(*b)),
+        other => other.clone(),
     }
 }
 
@@ -193,7 +213,11 @@ pub(super) fn call(i: &mut Interpreter, object: &V, name: &str, args: CallArgs) 
         V::Str(text) => text_method(i, text, name, args),
         V::List(items) | V::Tuple(items) => list_method(i, items, object, name, args),
         V::Dict(_) => dict_method(i, object, name, args),
-        V::Int(_) | V::Big(_) | V::Float(_) => number_method(object, name),
+        V::Int(_) | V::Big(_) | V::Float(_) | V::Bool(_) => number_method(&whole_number(object), name, args),
+        V::Range { .. } => {
+            let items = super::value::seq(object.range_items())?;
+            list_method(i, &items, object, name, args)
+        }
         V::Special(special) => special_method(i, special, name, args),
         V::Cycler(cycler) => {
             if name == "reset" {
@@ -257,6 +281,13 @@ fn space(c: char) -> bool {
 
 fn text_method(i: &mut Interpreter, text: &Str, name: &str, args: CallArgs) -> Result<V, Error> {
     i.budget.step(1 + text.len() as u64 / 64)?;
+    if let Some((keyword, _)) = args.named.first().filter(|_| !NAMED.contains(&name)) {
+        let message = format!("str.{name}() takes no keyword arguments, and `{keyword}` was given");
+        return Err(Error::new("TypeError", message));
+    }
+    if !args.positional.is_empty() && PLAIN.contains(&name) {
+        return Err(Error::new("TypeError", format!("str.{name}() takes no arguments")));
+    }
     let plain = |out: String| -> Result<V, Error> { Ok(V::from(out)) };
     match name {
         "upper" => plain(text.to_uppercase()),
@@ -423,7 +454,8 @@ fn text_method(i: &mut Interpreter, text: &Str, name: &str, args: CallArgs) -> R
             let rest = if name == "removeprefix" { text.strip_prefix(affix) } else { text.strip_suffix(affix) };
             plain(rest.unwrap_or(text).to_owned())
         }
-        "encode" => Ok(V::from(Value::special(Special::Bytes(text.as_bytes().to_vec())))),
+        "encode" => encode(i, text, args),
+        "maketrans" => maketrans(i, args),
         "translate" => {
             let [table] = args.bind(name, ["table"])?;
             let V::Dict(table) = required(table, name, "table")? else {
@@ -460,6 +492,103 @@ fn text_method(i: &mut Interpreter, text: &Str, name: &str, args: CallArgs) -> R
         "isnumeric" => Ok(V::Bool(all(text, char::is_numeric))),
         name => Err(no_method(&V::Str(text.clone()), name)),
     }
+}
+
+/// Methods of texts that know the names of their parameters; the others take positions alone.
+const NAMED: &[&str] = &["split", "rsplit", "splitlines", "expandtabs", "encode", "format"];
+
+/// Methods of texts without parameters.
+const PLAIN: &[&str] = &[
+    "upper",
+    "lower",
+    "casefold",
+    "swapcase",
+    "title",
+    "capitalize",
+    "isalpha",
+    "isalnum",
+    "isdigit",
+    "isnumeric",
+    "isdecimal",
+    "isspace",
+    "isupper",
+    "islower",
+    "istitle",
+    "isascii",
+    "isidentifier",
+    "isprintable",
+];
+
+fn encode(i: &Interpreter, text: &str, args: CallArgs) -> Result<V, Error> {
+    let [encoding, errors] = args.bind("encode", ["encoding", "errors"])?;
+    let name = |value: &Option<V>, default: &str| match value {
+        None => Ok(default.to_owned()),
+        Some(value) => text_arg(i, value).map(|t| t.to_ascii_lowercase().replace(['-', ' '], "_")),
+    };
+    let (encoding, errors) = (name(&encoding, "utf_8")?, name(&errors, "strict")?);
+    let most = match encoding.as_str() {
+        "utf_8" | "utf8" | "u8" => return Ok(V::from(Value::special(Special::Bytes(text.as_bytes().to_vec())))),
+        "ascii" | "us_ascii" | "646" => 0x7f,
+        "latin_1" | "latin1" | "iso_8859_1" | "iso8859_1" | "l1" | "latin" => 0xff,
+        _ => return Err(Error::new("LookupError", format!("unknown encoding: {encoding}"))),
+    };
+    let mut bytes = Vec::with_capacity(text.len());
+    for c in text.chars() {
+        let code = u32::from(c);
+        match (u8::try_from(code), errors.as_str()) {
+            (Ok(byte), _) if code <= most => bytes.push(byte),
+            (_, "ignore") => {}
+            (_, "replace") => bytes.push(b'?'),
+            (_, "xmlcharrefreplace") => bytes.extend(format!("&#{code};").bytes()),
+            (_, "backslashreplace") => bytes.extend(match code {
+                0..=0xff => format!("\\x{code:02x}").into_bytes(),
+                0x100..=0xffff => format!("\\u{code:04x}").into_bytes(),
+                _ => format!("\\U{code:08x}").into_bytes(),
+            }),
+            _ => {
+                let message = format!("'{encoding}' codec can't encode character '{c}'");
+                return Err(Error::new("UnicodeEncodeError", message));
+            }
+        }
+    }
+    Ok(V::from(Value::special(Special::Bytes(bytes))))
+}
+
+fn maketrans(i: &Interpreter, args: CallArgs) -> Result<V, Error> {
+    let [from, to, gone] = args.bind("maketrans", ["x", "y", "z"])?;
+    let code = |c: char| V::Int(i64::from(u32::from(c)));
+    let Some(to) = to else {
+        let V::Dict(table) = required(from, "maketrans", "x")? else {
+            return Err(Error::new("TypeError", "if you give only one argument to maketrans it must be a dict"));
+        };
+        let mut pairs = Vec::new();
+        for (key, value) in table.pairs() {
+            let key = match &key {
+                V::Str(text) => match (text.chars().next(), text.chars().count()) {
+                    (Some(c), 1) => code(c),
+                    _ => {
+                        let message = "string keys in translate table must be of length 1";
+                        return Err(Error::new("ValueError", message));
+                    }
+                },
+                V::Int(_) => key,
+                _ => return Err(Error::new("TypeError", "keys in translate table must be strings or integers")),
+            };
+            pairs.push((key, value));
+        }
+        return dict(pairs);
+    };
+    let from = required(from, "maketrans", "x")?;
+    let (from, to) = (text_arg(i, &from)?, text_arg(i, &to)?);
+    if from.chars().count() != to.chars().count() {
+        let message = "the first two maketrans arguments must have equal length";
+        return Err(Error::new("ValueError", message));
+    }
+    let mut pairs: Vec<(V, V)> = from.chars().zip(to.chars()).map(|(a, b)| (code(a), code(b))).collect();
+    if let Some(gone) = &gone {
+        pairs.extend(text_arg(i, gone)?.chars().map(|c| (code(c), V::None)));
+    }
+    dict(pairs)
 }
 
 fn all(text: &str, test: impl Fn(char) -> bool) -> bool {
@@ -523,7 +652,7 @@ fn words_left(text: &str, limit: usize) -> Vec<&str> {
     let mut rest = text.trim_start_matches(space);
     while !rest.is_empty() {
         if parts.len() == limit {
-            parts.push(rest.trim_end_matches(space));
+            parts.push(rest);
             break;
         }
         let end = rest.find(space).unwrap_or(rest.len());
@@ -538,7 +667,7 @@ fn words_right(text: &str, limit: usize) -> Vec<&str> {
     let mut rest = text.trim_end_matches(space);
     while !rest.is_empty() {
         if parts.len() == limit {
-            parts.push(rest.trim_start_matches(space));
+            parts.push(rest);
             break;
         }
         let word = rest.rsplit(space).next().unwrap_or(rest);
@@ -620,18 +749,40 @@ fn title(text: &str) -> String {
         if inside {
             out.extend(c.to_lowercase())
         } else {
-            out.extend(c.to_uppercase())
+            title_case(&mut out, c)
         }
-        inside = c.is_alphabetic();
+        inside = c.is_uppercase() || c.is_lowercase();
     }
     out
+}
+
+/// A letter as the first of a word: of one that grows when it is raised, only the start is raised.
+pub(super) fn title_case(out: &mut String, c: char) {
+    match c {
+        // The digraphs have a form of their own for this.
+        'Ǆ'..='ǆ' => out.push('ǅ'),
+        'Ǉ'..='ǉ' => out.push('ǈ'),
+        'Ǌ'..='ǌ' => out.push('ǋ'),
+        'Ǳ'..='ǳ' => out.push('ǲ'),
+        // Georgian has capitals for whole words only.
+        'ა'..='ჺ' | 'ჽ'..='ჿ' => out.push(c),
+        c => {
+            let mut raised = c.to_uppercase();
+            out.extend(raised.next());
+            out.extend(raised.flat_map(char::to_lowercase));
+        }
+    }
 }
 
 /// Python's `str.capitalize`.
 pub(super) fn capitalize(text: &str) -> String {
     let mut chars = text.chars();
     match chars.next() {
-        Some(first) => first.to_uppercase().chain(chars.as_str().to_lowercase().chars()).collect(),
+        Some(first) => {
+            let mut out = String::with_capacity(text.len());
+            title_case(&mut out, first);
+            out + &chars.as_str().to_lowercase()
+        }
         None => String::new(),
     }
 }
@@ -855,14 +1006,88 @@ fn dict_method(i: &mut Interpreter, object: &V, name: &str, args: CallArgs) -> R
     }
 }
 
-fn number_method(object: &V, name: &str) -> Result<V, Error> {
+fn number_method(object: &V, name: &str, args: CallArgs) -> Result<V, Error> {
+    if name == "to_bytes" {
+        return to_bytes(object, args);
+    }
+    args.bind::<0>(name, [])?;
     match (object, name) {
         (V::Int(n), "bit_length") => Ok(V::from(usize::try_from(BigInt::from(*n).bits()).unwrap_or(0))),
         (V::Big(n), "bit_length") => Ok(V::from(usize::try_from(n.bits()).unwrap_or(0))),
         (V::Float(x), "is_integer") => Ok(V::Bool(x.fract() == 0.0)),
         (_, "conjugate") => Ok(object.clone()),
+        (V::Int(n), "bit_count") => Ok(V::Int(i64::from(n.unsigned_abs().count_ones()))),
+        (V::Big(n), "bit_count") => Ok(V::from(n.iter_u64_digits().map(|d| d.count_ones() as usize).sum::<usize>())),
+        (V::Int(_) | V::Big(_), "as_integer_ratio") => V::tuple(vec![object.clone(), V::Int(1)]),
+        (V::Float(x), "as_integer_ratio") => ratio(*x),
+        (V::Float(x), "hex") => Ok(V::from(float_hex(*x))),
         (other, name) => Err(no_method(other, name)),
     }
+}
+
+/// A float as an exact fraction in lowest terms.
+fn ratio(x: f64) -> Result<V, Error> {
+    if !x.is_finite() {
+        let class = if x.is_nan() { "ValueError" } else { "OverflowError" };
+        return Err(Error::new(class, "cannot convert this float to an integer ratio"));
+    }
+    let (mut mantissa, mut exponent) = (x, 0u32);
+    while mantissa.fract() != 0.0 {
+        mantissa *= 2.0;
+        exponent += 1;
+    }
+    let top = strformat::truncated(mantissa).unwrap_or_default();
+    V::tuple(vec![V::big(top), V::big(BigInt::from(1) << exponent)])
+}
+
+/// `0x1.8000000000000p+1`
+fn float_hex(x: f64) -> String {
+    let sign = if x.is_sign_negative() { "-" } else { "" };
+    if x.is_nan() {
+        return "nan".to_owned();
+    }
+    if x.is_infinite() {
+        return format!("{sign}inf");
+    }
+    if x == 0.0 {
+        return format!("{sign}0x0.0p+0");
+    }
+    let bits = x.to_bits();
+    let (exponent, fraction) = ((bits >> 52) & 0x7ff, bits & ((1 << 52) - 1));
+    let (lead, power) = if exponent == 0 { (0, -1022) } else { (1, exponent as i64 - 1023) };
+    format!("{sign}0x{lead}.{fraction:013x}p{power:+}")
+}
+
+fn to_bytes(object: &V, args: CallArgs) -> Result<V, Error> {
+    let [length, order, signed] = args.bind("to_bytes", ["length", "byteorder", "signed"])?;
+    let signed = signed.is_some_and(|s| s.is_truthy());
+    let too_big = || Error::new("OverflowError", "int too big to convert");
+    let length = usize::try_from(int_arg(Some(required(length, "to_bytes", "length")?), 1)?)
+        .map_err(|_| Error::new("ValueError", "length argument must be non-negative"))?;
+    if length > 65_536 {
+        return Err(Error::limit("a number of more than 65,536 bytes"));
+    }
+    let n = match object {
+        V::Int(n) => BigInt::from(*n),
+        V::Big(n) => (**n).clone(),
+        other => return Err(no_method(other, "to_bytes")),
+    };
+    let negative = n.sign() == num_bigint::Sign::Minus;
+    if negative && !signed {
+        return Err(Error::new("OverflowError", "can't convert negative int to unsigned"));
+    }
+    let bytes = if signed { n.to_signed_bytes_le() } else { n.to_bytes_le().1 };
+    let mut bytes = if bytes == [0] { Vec::new() } else { bytes };
+    if bytes.len() > length {
+        return Err(too_big());
+    }
+    bytes.resize(length, if negative { 0xff } else { 0 });
+    match &required(order, "to_bytes", "byteorder")? {
+        V::Str(order) if &**order == "little" => {}
+        V::Str(order) if &**order == "big" => bytes.reverse(),
+        _ => return Err(Error::new("ValueError", "byteorder must be either 'little' or 'big'")),
+    }
+    Ok(V::from(Value::special(Special::Bytes(bytes))))
 }
 
 fn special_method(

@@ -104,8 +104,15 @@ impl Template {
                 Ok((Outcome::Value(text.as_str().into()), text))
             }
             Body::Expression(expr) => match interpreter.eval(expr)? {
-                V::Undefined(undefined) => Ok((Outcome::Undefined(undefined.message.clone()), String::new())),
+                V::Undefined(undefined) if !undefined.silent => {
+                    Ok((Outcome::Undefined(undefined.message.clone()), String::new()))
+                }
                 value => {
+                    // Orquesta makes a list of what a lazy filter gives before it prints it.
+                    let value = match value {
+                        V::Generator("generator", items) => V::List(items),
+                        value => value,
+                    };
                     let text = interpreter.text(&value)?.into_owned();
                     Ok((Outcome::Value(interpreter.native(&value)?), text))
                 }

@@ -81,6 +81,7 @@ pub(super) fn binary(op: Op, a: &V, b: &V, budget: &Budget) -> Result<V, Error> 
         (Op::Add, V::Tuple(x), V::Tuple(y)) => V::tuple(joined(x, y, budget)?),
         (Op::Mul, V::Str(_) | V::List(_) | V::Tuple(_), V::Int(n)) => repeated(a, *n, budget),
         (Op::Mul, V::Str(_) | V::List(_) | V::Tuple(_), V::Bool(n)) => repeated(a, i64::from(*n), budget),
+        (Op::Mul, V::Bool(n), V::Str(_) | V::List(_) | V::Tuple(_)) => repeated(b, i64::from(*n), budget),
         (Op::Mul, V::Int(n), V::Str(_) | V::List(_) | V::Tuple(_)) => repeated(b, *n, budget),
         (Op::Mul, V::Str(_) | V::List(_) | V::Tuple(_), _) => {
             Err(type_error(format!("can't multiply sequence by non-int of type '{}'", b.type_name())))
@@ -176,7 +177,12 @@ fn floor_div(x: &BigInt, y: &BigInt) -> BigInt {
 
 fn float_mod(x: f64, y: f64) -> f64 {
     let rest = x % y;
-    if rest != 0.0 && (rest < 0.0) != (y < 0.0) { rest + y } else { rest }
+    match rest {
+        // The sign of the divisor, also on zero.
+        0.0 => 0f64.copysign(y),
+        rest if (rest < 0.0) != (y < 0.0) => rest + y,
+        rest => rest,
+    }
 }
 
 fn int_power(x: &BigInt, y: &BigInt) -> Result<V, Error> {
@@ -366,8 +372,15 @@ pub(super) fn slice(value: &V, parts: [Option<V>; 3], budget: &Budget) -> Result
         V::List(items) => V::list(pick(items.len())?.into_iter().filter_map(|i| items.get(i)).collect()),
         V::Tuple(items) => V::tuple(pick(items.len())?.into_iter().filter_map(|i| items.get(i)).collect()),
         V::Range { .. } => {
-            let all = value.range_items();
-            V::list(pick(all.len())?.into_iter().map(|i| all[i].clone()).collect())
+            let V::Range { start: first, len, step: by } = value else { return Ok(V::None) };
+            let picked = pick(usize::try_from(*len).unwrap_or(0))?;
+            // An empty slice of a range keeps no numbers, so where it starts does not matter.
+            let from = picked.first().map_or(0, |at| i64::try_from(*at).unwrap_or(0));
+            Ok(V::Range {
+                start: first.wrapping_add(from.wrapping_mul(*by)),
+                len: i64::try_from(picked.len()).unwrap_or(0),
+                step: by.saturating_mul(step),
+            })
         }
         V::Special(special) => match &**special {
             Special::Bytes(bytes) => {

@@ -5,6 +5,7 @@ use super::value::V;
 use crate::{Budget, Error};
 use num_bigint::{BigInt, Sign};
 use num_traits::FromPrimitive;
+use squall_model::Special;
 
 /// The widest field: far beyond any table, far below what hurts.
 const MAX_WIDTH: usize = 100_000;
@@ -60,6 +61,20 @@ pub(super) fn format(template: &str, args: &V, budget: &Budget) -> Result<String
     }
     formatter.finish()?;
     Ok(out)
+}
+
+/// Python's `ascii()` of a printed value: everything else as an escape.
+pub(super) fn ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match u32::from(c) {
+            0..=0x7f => out.push(c),
+            code @ 0x80..=0xff => out.push_str(&format!("\\x{code:02x}")),
+            code @ 0x100..=0xffff => out.push_str(&format!("\\u{code:04x}")),
+            code => out.push_str(&format!("\\U{code:08x}")),
+        }
+    }
+    out
 }
 
 fn key(chars: &mut impl Iterator<Item = char>) -> Result<String, Error> {
@@ -130,14 +145,18 @@ impl Formatter<'_> {
 
     fn convert(&mut self, letter: char, spec: &Spec) -> Result<String, Error> {
         let value = self.argument(spec)?;
+        if let (V::Undefined(undefined), false) = (&value, matches!(letter, 's' | 'r' | 'a' | 'c')) {
+            return Err(Error::new("UndefinedError", undefined.message.clone()));
+        }
         Ok(match letter {
             's' | 'r' | 'a' => {
                 let text = match (&value, letter) {
-                    (V::Undefined(undefined), 's') => {
+                    (V::Undefined(undefined), 's') if !undefined.silent => {
                         return Err(Error::new("UndefinedError", undefined.message.clone()));
                     }
                     (V::Str(text), 's') => text.to_string(),
                     (value, 's') => super::shown(value),
+                    (value, 'a') => ascii(&value.repr()),
                     (value, _) => value.repr(),
                 };
                 let text = match spec.precision {
@@ -147,6 +166,7 @@ impl Formatter<'_> {
                 pad(text, spec)
             }
             'c' => match &value {
+                V::Bool(b) => pad(char::from(u8::from(*b)).to_string(), spec),
                 V::Str(text) if text.chars().count() == 1 => pad(text.to_string(), spec),
                 V::Int(n) => {
                     let c = u32::try_from(*n).ok().and_then(char::from_u32);
@@ -175,7 +195,8 @@ impl Formatter<'_> {
     fn finish(&self) -> Result<(), Error> {
         let spare = match self.args {
             V::Tuple(items) => self.taken < items.len(),
-            V::Dict(_) | V::List(_) => false,
+            V::Dict(_) | V::List(_) | V::Range { .. } | V::Undefined(_) => false,
+            V::Special(special) => !matches!(**special, Special::Bytes(_)),
             _ => self.taken == 0 && !self.keyed,
         };
         if spare {

@@ -77,7 +77,8 @@ impl Fields<'_, '_> {
         let value = match conversion {
             None => value,
             Some('s') => V::from(self.i.text(&value)?.into_owned()),
-            Some('r' | 'a') => V::from(value.repr()),
+            Some('r') => V::from(value.repr()),
+            Some('a') => V::from(printf::ascii(&value.repr())),
             Some(other) => return Err(value_error(format!("Unknown conversion specifier {other}"))),
         };
         let spec = self.expand(spec, depth + 1)?;
@@ -262,6 +263,12 @@ fn formatted(value: &V, text: &str) -> Result<String, Error> {
             if !matches!(spec.kind, None | Some('s')) {
                 let kind = spec.kind.unwrap_or('s');
                 return Err(value_error(format!("Unknown format code '{kind}' for object of type 'str'")));
+            }
+            if let Some(grouping) = spec.grouping {
+                return Err(value_error(format!("Cannot specify '{grouping}' with 's'.")));
+            }
+            if spec.alternate {
+                return Err(value_error("Alternate form (#) not allowed in string format specifier"));
             }
             if spec.sign.is_some() {
                 return Err(value_error("Sign not allowed in string format specifier"));

@@ -539,6 +539,22 @@ impl V {
         }
     }
 
+    /// Refuses what Python's JSON and YAML cannot write: anything that is no plain data, at any depth.
+    pub(super) fn dumpable(&self) -> Result<(), Error> {
+        match self {
+            V::None | V::Bool(_) | V::Int(_) | V::Big(_) | V::Float(_) | V::Str(_) | V::Special(_) | V::Item(_) => {
+                Ok(())
+            }
+            V::List(Seq::Data(_)) | V::Tuple(Seq::Data(_)) | V::Dict(Dict::Data(_)) => Ok(()),
+            V::List(items) | V::Tuple(items) => items.iter().try_for_each(|item| item.dumpable()),
+            V::Dict(dict) => dict.pairs().try_for_each(|(_, value)| value.dumpable()),
+            other => {
+                let message = format!("Object of type {} is not JSON serializable", other.type_name());
+                Err(Error::new("TypeError", message))
+            }
+        }
+    }
+
     /// The value as shared data: tuples, views, ranges and generators become lists.
     pub(super) fn to_value(&self) -> Value {
         let list = |items: Vec<V>| Value::from(items.iter().map(V::to_value).collect::<Vec<_>>());

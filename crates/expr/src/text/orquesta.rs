@@ -110,7 +110,16 @@ impl Text {
                 }
                 Ok(text.into())
             }
-            _ => self.eval_jinja(scope, depth),
+            _ => {
+                let value = self.eval_jinja(scope, depth)?;
+                match &value {
+                    // The original looks for expressions in what came out, wherever they came from.
+                    Value::Str(text) if again && holes::any(text, JINJA) => Err(unresolved(
+                        holes::find(text, JINJA).iter().map(|hole| holes::inside(hole, &['{', '}'])).collect(),
+                    )),
+                    _ => Ok(value),
+                }
+            }
         }
     }
 
@@ -159,7 +168,7 @@ impl Text {
 
     fn eval_inline(&self, holes: &[Inline], scope: &Scope, depth: u32) -> Result<Value, Error> {
         let mut out = self.source.to_string();
-        let mut unresolved = Vec::new();
+        let mut names = Vec::new();
         for hole in holes {
             let failed = |error| jinja_error(&hole.hole, error);
             let template = hole.expr.as_ref().map_err(|error| failed(error.clone()))?;
@@ -167,7 +176,7 @@ impl Text {
             let mut value = match outcome {
                 Outcome::Value(value) => value,
                 Outcome::Undefined(_) => {
-                    unresolved.push(holes::inside(&hole.hole, &['{', '}']));
+                    names.push(holes::inside(&hole.hole, &['{', '}']));
                     continue;
                 }
             };
@@ -184,12 +193,15 @@ impl Text {
             }
             out = replaced(&out, &hole.hole, &text, scope)?;
         }
-        if !unresolved.is_empty() {
-            let message = format!("There are unresolved variables: {}", unresolved.join(", "));
-            return Err(Error::new("JinjaEvaluationException", message));
+        if !names.is_empty() {
+            return Err(unresolved(names));
         }
         Ok(out.into())
     }
+}
+
+fn unresolved(names: Vec<&str>) -> Error {
+    Error::new("JinjaEvaluationException", format!("There are unresolved variables: {}", names.join(", ")))
 }
 
 fn deeper(depth: u32) -> Result<u32, Error> {

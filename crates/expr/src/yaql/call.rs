@@ -389,6 +389,10 @@ fn call_outside<'a>(
         }
     }
     let host = ev.scope.host;
+    // YAQL knows parameters of Python functions by their camel case names alone.
+    if keywords.iter().any(|(name, _)| name.contains('_')) {
+        return Err(site.no_match());
+    }
     let result = match outside {
         // What YAQL hands over is never the kind of dictionary that `json` lets pass.
         Outside::Pure(function) if function.name == "json" && matches!(plain.first(), Some(Value::Map(_))) => {

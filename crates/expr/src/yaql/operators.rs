@@ -224,6 +224,7 @@ fn subtract<'a>(ev: &'a Eval<'a>, left: &Val<'a>, right: &Val<'a>) -> Outcome<'a
         return number::subtract(&a, &b).map(Val::Plain);
     }
     if left.is_set() && right.is_set() {
+        super::library::collections::real_set(left)?;
         return super::library::collections::without(ev, left, right);
     }
     match (left.as_special(), right.as_special()) {
@@ -422,9 +423,10 @@ fn write(out: &mut String, val: &Val<'_>, top: bool, depth: usize) {
             out.push_str("})");
         }
         Val::View(view) => {
-            out.push_str(if view.is_set { "dict_items([" } else { "dict_values([" });
-            items(out, &mut view.items.iter().cloned());
-            out.push_str("])");
+            out.push_str(view.name());
+            out.push('(');
+            write(out, &view.of, false, depth + 1);
+            out.push(')');
         }
         Val::Iter(_) | Val::Ordering(_) => out.push_str("<generator>"),
         Val::Context(_) => out.push_str("<context>"),

@@ -38,7 +38,7 @@ pub(super) fn convert<'a>(ev: &'a Eval<'a>, val: Val<'a>) -> Result<Value, Error
         }),
         Val::Plain(value) => Ok(value),
         Val::List(_) | Val::Iter(_) | Val::Ordering(_) => list(ev, &val),
-        Val::View(view) if !view.is_set => list(ev, &Val::View(view)),
+        Val::View(view) if !view.is_set() => list(ev, &Val::View(view)),
         Val::Dict(dict) => {
             let _deeper = ev.enter()?;
             let mut pairs = Vec::with_capacity(dict.items.len());

@@ -54,9 +54,33 @@ pub(super) struct Set<'a> {
 
 pub(super) struct View<'a> {
     pub items: Vec<Val<'a>>,
-    /// `items()` counts as a set, `values()` does not.
-    pub is_set: bool,
+    pub kind: ViewKind,
+    /// The dictionary that it shows, for printing.
+    pub of: Val<'a>,
     pub nest: u32,
+}
+
+/// What a view shows. Keys and items count as sets, values do not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ViewKind {
+    Keys,
+    Values,
+    Items,
+}
+
+impl View<'_> {
+    pub fn is_set(&self) -> bool {
+        self.kind != ViewKind::Values
+    }
+
+    /// The name of Python's type.
+    pub fn name(&self) -> &'static str {
+        match self.kind {
+            ViewKind::Keys => "KeysView",
+            ViewKind::Values => "ValuesView",
+            ViewKind::Items => "ItemsView",
+        }
+    }
 }
 
 /// The lazy result of `orderBy`, which `thenBy` refines.
@@ -269,7 +293,7 @@ impl<'a> Val<'a> {
     pub fn is_set(&self) -> bool {
         match self {
             Val::Set(_) => true,
-            Val::View(view) => view.is_set,
+            Val::View(view) => view.is_set(),
             _ => matches!(self.as_special(), Some(Special::Set(_))),
         }
     }
@@ -300,7 +324,7 @@ impl<'a> Val<'a> {
             Val::List(list) => Some(list.items.len()),
             Val::Dict(dict) => Some(dict.items.len()),
             Val::Set(set) => Some(set.items.len()),
-            Val::View(view) if view.is_set => Some(view.items.len()),
+            Val::View(view) if view.is_set() => Some(view.items.len()),
             _ => None,
         }
     }
@@ -435,6 +459,7 @@ fn is_mutable(val: &Val<'_>) -> bool {
 fn is_unhashable(val: &Val<'_>) -> bool {
     match val {
         Val::List(list) => list.is_mutable || list.items.iter().any(is_unhashable),
+        Val::View(view) => view.is_set(),
         _ => false,
     }
 }
@@ -644,11 +669,6 @@ impl<'a> Eval<'a> {
         }
     }
 
-    /// A set that keeps the order in which its members come.
-    pub fn ordered_set(&self, items: impl IntoIterator<Item = Val<'a>>) -> Outcome<'a> {
-        self.set_of(self.unique(items)?)
-    }
-
     fn unique(&self, items: impl IntoIterator<Item = Val<'a>>) -> Result<IndexSet<Key<'a>>, Error> {
         let mut members = IndexSet::new();
         for item in items {
@@ -737,11 +757,11 @@ impl<'a> Eval<'a> {
         Ok(items)
     }
 
-    /// A view of a dictionary's values or pairs.
-    pub fn view(&self, items: Vec<Val<'a>>, is_set: bool) -> Outcome<'a> {
+    /// A view of a dictionary's keys, values or pairs.
+    pub fn view(&self, items: Vec<Val<'a>>, kind: ViewKind, of: Val<'a>) -> Outcome<'a> {
         self.budget.bytes(24 * items.len() as u64)?;
-        let nest = self.nest_of(&items)?;
-        Ok(Val::View(Rc::new(View { items, is_set, nest })))
+        let nest = self.nest_of(&items)?.max(self.nest_of([&of])?);
+        Ok(Val::View(Rc::new(View { items, kind, of, nest })))
     }
 
     /// The depth of a plain container of these members.

@@ -23,7 +23,7 @@ pub(super) fn find(name: &str) -> Option<Own> {
         "urlize" => |i, v, _| Ok(V::from(urlize(&i.text(&v)?))),
         "xmlattr" => xmlattr,
         "tojson" => tojson,
-        "pprint" => |_, v, _| Ok(V::from(layout(&v, 0, 80))),
+        "pprint" => |_, v, _| Ok(V::from(layout(&v, 0, 0, true))),
         _ => return None,
     })
 }
@@ -141,33 +141,99 @@ fn tojson(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, Error> {
         indent => Some(usize::try_from(whole(indent, 0)?).unwrap_or(0)),
     };
     i.check(&value)?;
+    value.dumpable()?;
     let text = json::write(&i.native(&value)?, &Layout { indent, sorted: true, ..Layout::default() }, &i.budget)?;
     let safe = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\'', "\\u0027");
     Ok(V::from(safe))
 }
 
-/// Python's `pprint.pformat`: on one line where it fits, else one item a line; keys sorted.
-fn layout(value: &V, indent: usize, width: usize) -> String {
+/// How wide `pprint` prints.
+const WIDTH: usize = 80;
+
+/// Python's `pprint.pformat`: on one line where it fits, else one item a line; keys sorted. `allowance` is what
+/// must still fit behind it on its last line.
+fn layout(value: &V, indent: usize, allowance: usize, top: bool) -> String {
     let flat = sorted_repr(value);
-    if indent + flat.chars().count() <= width {
+    if indent + flat.chars().count() + allowance <= WIDTH {
         return flat;
     }
+    let items = |items: Vec<V>| -> Vec<String> {
+        let last = items.len().saturating_sub(1);
+        let behind = |at| if at == last { allowance + 1 } else { 1 };
+        items.iter().enumerate().map(|(at, item)| layout(item, indent + 1, behind(at), false)).collect()
+    };
     let (open, close, parts): (&str, &str, Vec<String>) = match value {
-        V::List(items) => ("[", "]", items.iter().map(|item| layout(&item, indent + 1, width - 1)).collect()),
-        V::Tuple(items) => ("(", ")", items.iter().map(|item| layout(&item, indent + 1, width - 1)).collect()),
+        V::List(all) => ("[", "]", items(all.to_vec())),
+        V::Tuple(all) => ("(", if all.len() == 1 { ",)" } else { ")" }, items(all.to_vec())),
         V::Dict(dict) => {
             let mut pairs: Vec<(V, V)> = dict.pairs().collect();
             pairs.sort_by_cached_key(|(key, _)| key.repr());
-            let part = |(key, value): &(V, V)| {
+            let last = pairs.len().saturating_sub(1);
+            let part = |(at, (key, value)): (usize, &(V, V))| {
                 let key = key.repr();
-                let value = layout(value, indent + 1 + key.chars().count() + 2, width - 1);
+                let behind = if at == last { allowance + 1 } else { 1 };
+                let value = layout(value, indent + 1 + key.chars().count() + 2, behind, false);
                 format!("{key}: {value}")
             };
-            ("{", "}", pairs.iter().map(part).collect())
+            ("{", "}", pairs.iter().enumerate().map(part).collect())
         }
+        V::Str(text) => return wrapped(text, indent, allowance, top).unwrap_or(flat),
         _ => return flat,
     };
     format!("{open}{}{close}", parts.join(&format!(",\n{}", " ".repeat(indent + 1))))
+}
+
+/// A long text as `pprint` breaks it: at blanks, a literal a line; in brackets when it stands alone.
+fn wrapped(text: &str, indent: usize, allowance: usize, top: bool) -> Option<String> {
+    let (indent, allowance) = (indent + usize::from(top), allowance + usize::from(top));
+    let room = WIDTH.checked_sub(indent)?;
+    let lines = super::super::methods::split_lines(text, true);
+    let fits = |part: &str, last: bool| {
+        let limit = if last { room.saturating_sub(allowance) } else { room };
+        V::from(part).repr().chars().count() <= limit
+    };
+    let mut rows: Vec<String> = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let last = at + 1 == lines.len();
+        if fits(line, last) {
+            rows.push(V::from(*line).repr());
+            continue;
+        }
+        let mut current = String::new();
+        let words = blanks_kept(line);
+        for (place, word) in words.iter().enumerate() {
+            let candidate = format!("{current}{word}");
+            if current.is_empty() || fits(&candidate, last && place + 1 == words.len()) {
+                current = candidate;
+            } else {
+                rows.push(V::from(current).repr());
+                current = (*word).to_owned();
+            }
+        }
+        if !current.is_empty() {
+            rows.push(V::from(current).repr());
+        }
+    }
+    match rows.len() {
+        0 | 1 => rows.pop(),
+        _ => {
+            let rows = rows.join(&format!("\n{}", " ".repeat(indent)));
+            Some(if top { format!("({rows})") } else { rows })
+        }
+    }
+}
+
+/// Words, each with the white space behind it.
+fn blanks_kept(line: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = line;
+    while !rest.is_empty() {
+        let word = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let blank = rest[word..].find(|c: char| !c.is_whitespace()).map_or(rest.len(), |at| word + at);
+        words.push(&rest[..blank]);
+        rest = &rest[blank..];
+    }
+    words
 }
 
 fn sorted_repr(value: &V) -> String {

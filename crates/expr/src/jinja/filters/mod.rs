@@ -23,6 +23,8 @@ type Own = for<'i> fn(&mut Interpreter<'i>, V, CallArgs) -> Result<V, Error>;
 #[derive(Clone, Copy)]
 pub(super) enum Filter {
     Own(Own),
+    /// One without parameters.
+    Bare(Own),
     Shared(&'static Function),
 }
 
@@ -30,6 +32,7 @@ impl std::fmt::Debug for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Filter::Own(_) => f.write_str("Own"),
+            Filter::Bare(_) => f.write_str("Bare"),
             Filter::Shared(function) => f.write_str(function.name),
         }
     }
@@ -40,6 +43,10 @@ impl Filter {
     pub(super) fn apply(self, i: &mut Interpreter, value: V, mut args: CallArgs) -> Result<V, Error> {
         match self {
             Filter::Own(own) => own(i, value, args),
+            Filter::Bare(own) => {
+                args.bind::<0>("filter", [])?;
+                own(i, value, CallArgs::default())
+            }
             Filter::Shared(function) => {
                 args.positional.insert(0, value);
                 i.call_shared(function, args)
@@ -51,6 +58,34 @@ impl Filter {
 /// Functions of Mistral that are no filters there: the value would arrive as their hidden context.
 const ONLY_FUNCTIONS: &[&str] = &["json_dump", "json_parse", "json_pp", "yaml_dump", "yaml_parse"];
 
+/// Filters of Jinja that take nothing but their value.
+const BARE: &[&str] = &[
+    "abs",
+    "capitalize",
+    "count",
+    "e",
+    "escape",
+    "first",
+    "forceescape",
+    "items",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "pprint",
+    "random",
+    "reverse",
+    "safe",
+    "string",
+    "striptags",
+    "title",
+    "upper",
+    "urlencode",
+    "use_none",
+    "wordcount",
+    "decrypt_kv",
+];
+
 /// The filter of a name.
 pub(super) fn find(name: &str, engine: Engine) -> Option<Filter> {
     let own = texts::find(name)
@@ -58,8 +93,8 @@ pub(super) fn find(name: &str, engine: Engine) -> Option<Filter> {
         .or_else(|| numbers::find(name))
         .or_else(|| markup::find(name))
         .or_else(|| stack::find(name));
-    if own.is_some() {
-        return own.map(Filter::Own);
+    if let Some(own) = own {
+        return Some(if BARE.contains(&name) { Filter::Bare(own) } else { Filter::Own(own) });
     }
     if engine == Engine::Mistral && ONLY_FUNCTIONS.contains(&name) {
         return None;

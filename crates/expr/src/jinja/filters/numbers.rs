@@ -25,10 +25,7 @@ fn int(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, Error> {
     let [default, base] = args.bind("int", ["default", "base"])?;
     let default = default.unwrap_or(V::Int(0));
     let base = u32::try_from(whole(base, 10)?).unwrap_or(10);
-    if matches!(value, V::Undefined(_)) {
-        i.truth(&value)?;
-        return Ok(default);
-    }
+    i.check(&value)?;
     Ok(match i.settled(value)? {
         V::Str(text) => match python_number::int(&text, base) {
             Some(n) => V::big(n),
@@ -48,10 +45,7 @@ fn int(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, Error> {
 fn float(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, Error> {
     let [default] = args.bind("float", ["default"])?;
     let default = default.unwrap_or(V::Float(0.0));
-    if matches!(value, V::Undefined(_)) {
-        i.truth(&value)?;
-        return Ok(default);
-    }
+    i.check(&value)?;
     Ok(match i.settled(value)? {
         V::Str(text) => python_number::float(&text).map_or(default, V::Float),
         other => match Number::of(&other) {

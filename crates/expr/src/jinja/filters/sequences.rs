@@ -37,7 +37,7 @@ pub(super) fn find(name: &str) -> Option<Own> {
     })
 }
 
-fn length(i: &Interpreter, value: &V) -> Result<usize, Error> {
+pub(super) fn length(i: &Interpreter, value: &V) -> Result<usize, Error> {
     match value {
         V::Str(text) => Ok(text.chars().count()),
         V::List(items) | V::Tuple(items) => Ok(items.len()),
@@ -146,7 +146,10 @@ pub(in super::super) fn sorted(
     let mut keyed: Vec<(V, V)> = Vec::with_capacity(items.len());
     for item in items {
         let key = key(&item)?;
-        i.check(&key)?;
+        // A single item is compared with nothing.
+        if count > 1 {
+            defined(i, &key)?;
+        }
         keyed.push((key, item));
     }
     let mut failed = None;
@@ -162,6 +165,14 @@ pub(in super::super) fn sorted(
     match failed {
         Some(error) => Err(error),
         None => Ok(keyed.into_iter().map(|(_, item)| item).collect()),
+    }
+}
+
+/// Refuses an undefined key, also as one of several.
+fn defined(i: &Interpreter, key: &V) -> Result<(), Error> {
+    match key {
+        V::List(keys) => keys.iter().try_for_each(|key| i.check(&key)),
+        key => i.check(key),
     }
 }
 
@@ -271,6 +282,10 @@ fn sum(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, Error> {
 }
 
 fn map(i: &mut Interpreter, value: V, mut args: CallArgs) -> Result<V, Error> {
+    // Whatever is false has no items, be it iterable or not.
+    if !i.truth(&value)? {
+        return V::generator(Vec::new());
+    }
     let mut mapped = Vec::new();
     if args.positional.is_empty() {
         let [attribute, default] = args.bind("map", ["attribute", "default"])?;
@@ -304,6 +319,9 @@ fn map(i: &mut Interpreter, value: V, mut args: CallArgs) -> Result<V, Error> {
 }
 
 fn choose(i: &mut Interpreter, value: V, mut args: CallArgs, wanted: bool, by_attribute: bool) -> Result<V, Error> {
+    if !i.truth(&value)? {
+        return V::generator(Vec::new());
+    }
     let attribute = if by_attribute {
         if args.positional.is_empty() {
             return Err(Error::new("FilterArgumentError", "Missing parameter for attribute name"));

@@ -69,6 +69,15 @@ fn center(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, Error> {
     methods::call(i, &text, "center", CallArgs::of(vec![width.unwrap_or(V::Int(80))]))
 }
 
+/// What Python does with `value + "\n"` and the like when the value is no text.
+fn must_be_text(i: &Interpreter, value: &V, what: &str) -> Result<(), Error> {
+    i.check(value)?;
+    match value {
+        V::Str(_) | V::Item(_) => Ok(()),
+        other => Err(Error::new("TypeError", format!("{what} takes a text, not {}", other.type_name()))),
+    }
+}
+
 fn indent(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, Error> {
     let [width, first, blank] = args.bind("indent", ["width", "first", "blank"])?;
     let indent = match width {
@@ -80,6 +89,7 @@ fn indent(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, Error> {
         }
     };
     let (first, blank) = (flag(i, first, false)?, flag(i, blank, false)?);
+    must_be_text(i, &value, "indent")?;
     // A line feed is added first so that one at the end survives.
     let text = i.text(&value)?.into_owned() + "\n";
     let lines = methods::split_lines(&text, false);
@@ -110,6 +120,14 @@ fn truncate(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, Error> {
     let end_length = end.chars().count();
     if length < end_length {
         return Err(Error::new("AssertionError", format!("expected length >= {end_length}, got {length}")));
+    }
+    if !matches!(value, V::Str(_) | V::Item(_)) {
+        // Anything with a length passes as long as it is short.
+        let len = super::sequences::length(i, &value)?;
+        if len <= length.saturating_add(leeway) {
+            return Ok(value);
+        }
+        must_be_text(i, &value, "truncate")?;
     }
     let text = i.text(&value)?;
     if text.chars().count() <= length.saturating_add(leeway) {
@@ -156,6 +174,7 @@ fn wordwrap(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, Error> {
         Some(V::None) | None => "\n".to_owned(),
         Some(with) => i.text(with)?.into_owned(),
     };
+    must_be_text(i, &value, "wordwrap")?;
     let text = i.text(&value)?;
     i.budget.step(text.len() as u64)?;
     let lines: Vec<String> = methods::split_lines(&text, false)

@@ -4,7 +4,7 @@ use crate::Error;
 use crate::yaql::call::{Args, Slot};
 use crate::yaql::eval::{Eval, Outcome};
 use crate::yaql::table::{Entry, Param, Type, both, function, method, opt, req, rest};
-use crate::yaql::value::{self, Key, Val};
+use crate::yaql::value::{self, Key, Val, ViewKind};
 use indexmap::IndexSet;
 
 /// Values in order, with generators among them replaced by what they give.
@@ -152,16 +152,31 @@ fn with_pairs<'a>(ev: &'a Eval<'a>, dict: &Val<'a>, more: Vec<(Val<'a>, Val<'a>)
 }
 
 fn keys<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
-    ev.ordered_set(args.val(0).pairs().into_iter().map(|(key, _)| key))
+    let dict = args.val(0);
+    ev.view(dict.pairs().into_iter().map(|(key, _)| key).collect(), ViewKind::Keys, dict)
 }
 
 fn values<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
-    ev.view(args.val(0).pairs().into_iter().map(|(_, val)| val).collect(), false)
+    let dict = args.val(0);
+    ev.view(dict.pairs().into_iter().map(|(_, val)| val).collect(), ViewKind::Values, dict)
 }
 
 fn items<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
-    let pairs = args.val(0).pairs().into_iter().map(|(key, val)| ev.list(vec![key, val]));
-    ev.view(pairs.collect::<Result<_, _>>()?, true)
+    let dict = args.val(0);
+    let pairs = dict.pairs().into_iter().map(|(key, val)| ev.list(vec![key, val]));
+    let pairs = pairs.collect::<Result<_, _>>()?;
+    ev.view(pairs, ViewKind::Items, dict)
+}
+
+/// Refuses a view of a dictionary: it counts as a set, but has none of a set's methods.
+pub(in crate::yaql) fn real_set(set: &Val<'_>) -> Result<(), Error> {
+    match set {
+        Val::View(view) => {
+            let message = format!("'{}' has no such method: turn it into a set by `toSet()` first", view.name());
+            Err(Error::new("AttributeError", message))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn contains<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
@@ -358,6 +373,7 @@ fn len<'a>(_: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
 
 fn union<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     let (a, b) = (args.val(0), args.val(1));
+    real_set(&a)?;
     ev.set(value::members(&a).into_iter().chain(value::members(&b)))
 }
 
@@ -367,6 +383,7 @@ fn known<'a>(ev: &'a Eval<'a>, set: &Val<'a>) -> Result<IndexSet<Key<'a>>, Error
 
 fn intersect<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     let (a, b) = (args.val(0), args.val(1));
+    real_set(&a)?;
     let b = known(ev, &b)?;
     ev.set(value::members(&a).into_iter().filter(|item| b.contains(&Key(item.clone()))))
 }
@@ -379,11 +396,13 @@ pub(in crate::yaql) fn without<'a>(ev: &'a Eval<'a>, a: &Val<'a>, b: &Val<'a>) -
 
 fn difference<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     let (a, b) = (args.val(0), args.val(1));
+    real_set(&a)?;
     without(ev, &a, &b)
 }
 
 fn symmetric_difference<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     let (a, b) = (args.val(0), args.val(1));
+    real_set(&a)?;
     let (in_a, in_b) = (known(ev, &a)?, known(ev, &b)?);
     let only_a = value::members(&a).into_iter().filter(|item| !in_b.contains(&Key(item.clone())));
     let only_b = value::members(&b).into_iter().filter(|item| !in_a.contains(&Key(item.clone())));
@@ -392,11 +411,13 @@ fn symmetric_difference<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a>
 
 fn add<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     let set = args.val(0);
+    real_set(&set)?;
     ev.set(value::members(&set).into_iter().chain(args.rest_vals()))
 }
 
 fn remove<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     let set = args.val(0);
+    real_set(&set)?;
     let gone: IndexSet<Key<'a>> = args.rest_vals().into_iter().map(|key| ev.key(key)).collect::<Result<_, _>>()?;
     ev.set(value::members(&set).into_iter().filter(|item| !gone.contains(&Key(item.clone()))))
 }

@@ -8,7 +8,7 @@ use crate::yaql::eval::{Eval, Lambda, Outcome};
 use crate::yaql::operators;
 use crate::yaql::table::{Entry, Param, Type, both, function, keywords, method, opt, req, rest};
 use crate::yaql::tree::Binary;
-use crate::yaql::value::{Cursor, Iter, Key, Memory, Ordering, Source, Val};
+use crate::yaql::value::{Cursor, Iter, Key, Memory, Ordering, Source, Val, ViewKind};
 use indexmap::{IndexMap, IndexSet};
 use num_bigint::BigInt;
 use num_traits::Signed;
@@ -702,6 +702,17 @@ fn skip_while<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
 pub(in crate::yaql) fn has<'a>(ev: &'a Eval<'a>, items: &Val<'a>, wanted: &Val<'a>) -> Result<bool, Error> {
     if let Val::Set(set) = items {
         return Ok(set.items.contains(&ev.key(wanted.clone())?));
+    }
+    if let Val::View(view) = items {
+        match view.kind {
+            ViewKind::Keys => drop(ev.key(wanted.clone())?),
+            // Python takes what is looked for apart into a key and a value first.
+            ViewKind::Items if wanted.is_iterable() && wanted.length() == Some(2) => {}
+            ViewKind::Items => {
+                return Err(Error::new("ValueError", "what is looked for must be a pair of key and value"));
+            }
+            ViewKind::Values => {}
+        }
     }
     Ok(position(ev, items, false, |item| ev.equal(&item, wanted))? >= 0)
 }
