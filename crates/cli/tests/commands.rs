@@ -372,3 +372,50 @@ fn what_can_be_looked_at_is_listed_under_stackstorms_words() {
     }
     assert!(server.ok("st2", &["whoami"]).contains("username: admin"));
 }
+
+#[test]
+fn a_doctor_looks_at_the_data_and_changes_nothing() {
+    let mut server = Server::start();
+    server.ok("squall", &["run", "core.noop"]);
+    let healthy = server.ok("squall", &["doctor"]);
+    assert!(healthy.contains("1 executions") && healthy.contains("undamaged"), "{healthy}");
+    assert!(healthy.contains(&format!("runs as process {}", server.pid())), "{healthy}");
+    server.kill();
+    assert!(server.ok("squall", &["doctor"]).contains("is gone without a stop"));
+    server.up();
+    server.stop();
+    assert!(server.ok("squall", &["doctor"]).contains("does not run"));
+    let database = server.data.join("squall.db");
+    std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).unwrap();
+    fails(&server.run("squall", &["doctor"]), 1, "others may read");
+    // Every page but the first.
+    let mut bytes = std::fs::read(&database).unwrap();
+    bytes[4096..].fill(0x5a);
+    std::fs::write(&database, bytes).unwrap();
+    fails(&server.run("squall", &["doctor"]), 1, "BAD");
+    fails(&alone(&["--data", "/nowhere", "doctor"]), 1, "`squall up` makes it");
+}
+
+#[test]
+fn a_copy_is_taken_while_it_runs_and_works_elsewhere() {
+    let server = Server::start();
+    let hi = "name: hi\nrunner_type: local-shell-cmd\nparameters:\n  cmd: {immutable: true, default: echo hi}\n";
+    write_pack(&server, "tools", &[("actions/hi.yaml", hi)]);
+    server.ok("squall", &["reload"]);
+    server.ok("squall", &["key", "set", "pin", "1234", "--secret"]);
+    let ran = server.json(&["run", "--json", "tools.hi"])["id"].as_str().unwrap().to_owned();
+    let copy = server.data.parent().unwrap().join("copy");
+    let copy = copy.to_str().unwrap();
+    server.ok("squall", &["backup", "create", copy]);
+    fails(&server.run("squall", &["backup", "create", copy]), 1, "is there already");
+    // What is written after the copy is not in it.
+    server.ok("squall", &["key", "set", "later", "x"]);
+    let mut other = Server::prepared();
+    fails(&server.run("squall", &["backup", "restore", copy]), 1, "is there already");
+    other.ok("squall", &["backup", "restore", copy]);
+    other.up();
+    assert_eq!(other.ended(&ran)["status"], "succeeded");
+    assert_eq!(other.ok("squall", &["key", "get", "pin", "--decrypt"]).trim(), "1234");
+    fails(&other.run("squall", &["key", "get", "later"]), 1, "does not exist");
+    assert_eq!(other.json(&["run", "--json", "tools.hi"])["result"]["stdout"], "hi");
+}

@@ -248,6 +248,10 @@ fn d11_a_changed_fact_is_found_and_named() {
     assert_eq!(why(0), format!("damaged fact 1 of execution {}: its checksum does not fit", id(1)));
     assert_eq!(store.facts(id(1), 2).unwrap().len(), 1);
     assert_eq!(store.facts(id(2), 0).unwrap().len(), 1);
+    // Whoever looks from outside, while it is open, finds the same.
+    let found = squall_store::sqlite::examine(dir.path()).unwrap().unwrap();
+    assert_eq!(found.facts, [why(0)]);
+    assert_eq!((found.pages.len(), found.audit, found.schema), (0, Ok(0), found.known));
     store.tamper("DELETE FROM facts WHERE seq = 1").unwrap();
     assert_eq!(why(0), format!("damaged fact 1 of execution {}: it is missing", id(1)));
 }

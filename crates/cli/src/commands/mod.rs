@@ -1,8 +1,10 @@
 //! The commands of `squall`. One module for each; a line in [`Command`] adds one.
 
 mod alias;
+mod backup;
 mod chat;
 mod confirm;
+mod doctor;
 mod eval;
 mod execution;
 mod explain;
@@ -87,6 +89,10 @@ enum Command {
     Reload(On<server::Reload>),
     /// Check packs without a server: every problem with its place.
     Check(On<pack::Check>),
+    /// Copy everything that a server needs, and put it back.
+    Backup(Of<backup::Backup>),
+    /// Look for what is wrong: the data directory, the database, the packs.
+    Doctor(On<doctor::Doctor>),
     /// Evaluate an expression.
     Eval(eval::Eval),
     /// Try workflows without a server.
@@ -134,6 +140,8 @@ fn run(cli: Cli) -> Done {
         Command::Pack(Of { after, what }) => what.run(&client(after)?, form),
         Command::Reload(On { after, what }) => what.run(&client(after)?, form),
         Command::Check(On { after, what }) => what.run(&Target::of(first, after), form),
+        Command::Backup(Of { after, what }) => what.run(&Target::of(first, after)),
+        Command::Doctor(On { after, what }) => what.run(&Target::of(first, after), form),
         Command::Eval(eval) => eval.run(form),
         Command::Workflow(workflow) => workflow.run(form),
         Command::Alias(Of { after, what }) => what.run(&Target::of(first, after), form),

@@ -11,11 +11,15 @@
 mod apply;
 mod audit;
 mod confirmations;
+mod copy;
+mod examine;
 mod open;
 mod prepare;
 mod read;
 mod writer;
 
+pub use copy::copy;
+pub use examine::{Examined, examine};
 pub use open::{OnFatal, OpenError, Options, Synchronous};
 
 use crate::{

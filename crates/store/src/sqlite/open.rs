@@ -349,7 +349,7 @@ fn sync_directory(dir: &Path) -> std::io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| database(path, e))?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(|e| database(path, e))?;
@@ -357,7 +357,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn database(path: &Path, source: rusqlite::Error) -> OpenError {
+pub(super) fn database(path: &Path, source: rusqlite::Error) -> OpenError {
     OpenError::Database { path: path.to_owned(), source: Box::new(source) }
 }
 
@@ -418,13 +418,17 @@ fn pragma(connection: &Connection, path: &Path, name: &'static str, value: i64) 
     }
 }
 
-fn number(connection: &Connection, path: &Path, name: &str) -> Result<i64, OpenError> {
+pub(super) fn number(connection: &Connection, path: &Path, name: &str) -> Result<i64, OpenError> {
     connection.pragma_query_value(None, name, |row| row.get(0)).map_err(|e| database(path, e))
 }
 
-/// Brings the schema up to date, one transaction a step; refuses what is newer or not ours.
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+/// The newest schema that this program knows.
+pub(super) fn known() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// The version of the schema, if this is a database of squall or an empty one.
+pub(super) fn ours(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     let found = number(connection, path, "user_version")?;
     let application = number(connection, path, "application_id")?;
     let tables: i64 = connection
@@ -433,6 +437,13 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     if application != APPLICATION_ID && (application != 0 || found != 0 || tables != 0) {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
+    Ok(found)
+}
+
+/// Brings the schema up to date, one transaction a step; refuses what is newer or not ours.
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let known = known();
+    let found = ours(connection, path)?;
     if found > known {
         return Err(OpenError::Newer { path: path.to_owned(), found, known });
     }

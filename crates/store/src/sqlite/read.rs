@@ -369,7 +369,7 @@ pub(super) fn facts(c: &Connection, execution: ExecutionId, from: u64) -> Result
     }
 }
 
-fn damaged_fact(execution: ExecutionId, seq: u64, why: &str) -> Error {
+pub(super) fn damaged_fact(execution: ExecutionId, seq: u64, why: &str) -> Error {
     Error::Damaged { what: format!("fact {seq} of execution {execution}"), why: why.to_owned() }
 }
 
