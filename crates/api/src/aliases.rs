@@ -14,6 +14,8 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use squall_content::Alias;
+use squall_engine::confirmation::people::Label;
+use squall_engine::labelled;
 use squall_engine::people::{Wish, authorize};
 use squall_engine::{Command, Commanded, Refusal};
 use squall_expr::alias::{HelpQuery, representations};
@@ -49,7 +51,10 @@ const SHAPE: Shape = Shape {
 
 fn all(api: &State, caller: &Caller) -> Result<Vec<Arc<Alias>>, Fault> {
     authorize(&caller.who, Wish::View)?;
-    Ok(api.engine().content().registry().aliases.values().cloned().collect())
+    let packs = api.engine().content();
+    let mut all: Vec<Arc<Alias>> = packs.registry().aliases.values().chain(labelled::aliases()).cloned().collect();
+    all.sort_by(|a, b| a.reference.cmp(&b.reference));
+    Ok(all)
 }
 
 /// `GET /v1/actionalias`.
@@ -89,6 +94,17 @@ pub(crate) async fn matching(api: State, caller: Caller, body: Payload) -> Resul
     let text = body.required_text("command")?;
     let content = api.engine().content();
     let found = content.strict().search(text);
+    // A pack's own word with something like a mistyped code stays the pack's.
+    let ours = labelled::matching(text).filter(|_| labelled::is_sure(text) || found.hits.is_empty());
+    if let Some((alias, format)) = ours {
+        let shown = representations(&alias.formats).unwrap_or_default();
+        let display = shown.into_iter().find_map(|r| r.display).map_or_else(|| Value::from(format), Value::from);
+        return Ok(answer::ok(object([
+            ("actionalias", alias.show()),
+            ("display", display),
+            ("representation", format.into()),
+        ])));
+    }
     let hit = match found.hits.as_slice() {
         [one] => one,
         [] => return Err(Fault::bad(format!("Command '{text}' matched no patterns"))),
@@ -133,6 +149,23 @@ fn command(body: &Payload, caller: &Caller, allowed: &[&str]) -> Result<Command,
     })
 }
 
+/// An answer to a confirmation that a bot forwards. What it says of people proves nothing.
+async fn forwarded(api: &State, command: &Command) -> Result<Option<(Value, bool)>, Fault> {
+    let route = command.notify.at(&["on-complete", "routes"]).and_then(Value::as_list).and_then(<[_]>::first);
+    let label = Label {
+        user: command.speaker.clone(),
+        channel: command.channel.clone(),
+        route: route.and_then(Value::as_str).unwrap_or_default().to_owned(),
+    };
+    authorize(&command.who, Wish::View)?;
+    let Some(done) = api.engine().forwarded(&command.text, label).await? else { return Ok(None) };
+    // Bots look into the execution, so there is always one, however empty.
+    let execution = done.execution.map_or_else(Value::map, |execution| executions::shown(api, &execution, false));
+    let shown =
+        object([("execution", execution), ("actionalias", done.alias.show()), ("message", done.message.into())]);
+    Ok(Some((shown, done.is_sure)))
+}
+
 /// What a command became, for bots.
 fn shown(api: &State, done: &Commanded) -> Value {
     let mut map = Map::new();
@@ -161,6 +194,10 @@ pub(crate) async fn execute(api: State, caller: Caller, body: Payload) -> Result
     ];
     let (name, format) = (body.required_text("name")?, body.required_text("format")?);
     let command = command(&body, &caller, ALLOWED)?;
+    let is_ours = labelled::matching(&command.text).is_some_and(|(a, f)| &*a.reference.name == name && f == format);
+    if is_ours && let Some((done, _)) = forwarded(&api, &command).await? {
+        return Ok(answer::created(done));
+    }
     if !all(&api, &caller)?.iter().any(|a| &*a.reference.name == name) {
         let name = squall_expr::python::repr(&name.into());
         return Err(Fault::missing(format!("Unable to find the ActionAliasDB instance. {{'name': {name}}}")));
@@ -174,7 +211,17 @@ pub(crate) async fn match_and_execute(api: State, caller: Caller, body: Payload)
     const ALLOWED: &[&str] =
         &["command", "user", "source_channel", "source_context", "notification_route", "notification_channel"];
     let command = command(&body, &caller, ALLOWED)?;
-    let done = api.engine().command(&command).await.map_err(refused)?;
+    let answered = |done: Value| Ok(answer::created(object([("results", vec![done].into())])));
+    let perhaps = match forwarded(&api, &command).await? {
+        Some((done, true)) => return answered(done),
+        Some((done, false)) => Some(done),
+        None => None,
+    };
+    let done = match (api.engine().command(&command).await, perhaps) {
+        (Ok(done), _) => done,
+        (Err(Refusal::Unknown(_)), Some(perhaps)) => return answered(perhaps),
+        (Err(refusal), _) => return Err(refused(refusal)),
+    };
     let results: Vec<Value> = done.iter().map(|d| shown(&api, d)).collect();
     Ok(answer::created(object([("results", results.into())])))
 }

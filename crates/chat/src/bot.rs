@@ -9,7 +9,7 @@ use crate::{address, format, help};
 use squall_engine::confirmation::Identity;
 use squall_engine::confirmation::record::Place;
 use squall_engine::people::CHAT_USER;
-use squall_engine::typed::{Reply, Typed};
+use squall_engine::typed::{By, Reply, Typed};
 use squall_engine::{Command, Engine, Principal, Refusal, Role, Via, texts};
 use squall_model::{Map, ReplyTo, Timestamp, Value};
 use squall_store::Outgoing;
@@ -143,8 +143,10 @@ impl Bot {
         let typed = Typed {
             raw: heard.text.clone(),
             command,
-            identity: Identity { network: heard.network.clone(), workspace: None, user_id: heard.user_id.clone() },
-            name: heard.user_name.clone(),
+            by: By::Identity {
+                identity: Identity { network: heard.network.clone(), workspace: None, user_id: heard.user_id.clone() },
+                name: heard.user_name.clone(),
+            },
             place: Place {
                 network: heard.network.clone(),
                 channel: heard.channel.clone(),

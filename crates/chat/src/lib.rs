@@ -15,4 +15,4 @@ pub mod help;
 mod inbox;
 mod pace;
 
-pub use bot::{Bot, Heard};
+pub use bot::{Bot, Heard, Heed};

@@ -49,6 +49,29 @@ pub struct Alias {
 }
 
 impl Alias {
+    /// An alias that no file defines, because the program itself answers what it matches.
+    pub fn of_program(reference: ActionRef, description: &str, display: &str, representation: &str) -> Alias {
+        let format = [("display", display.into()), ("representation", Value::from(vec![representation.into()]))];
+        Alias {
+            action_ref: Str::from(reference.to_string().as_str()),
+            reference,
+            description: Some(description.into()),
+            enabled: true,
+            formats: vec![Value::from_pairs(format)],
+            ack: Some(Value::from_pairs([("append_url", false)])),
+            result: Some(Value::from_pairs([("enabled", false)])),
+            extra: None,
+            immutable_parameters: None,
+            confirm: None,
+            metadata_file: "".into(),
+            source: Source { file: "squall".into(), line: 1 },
+            is_builtin: true,
+            matched: Vec::new(),
+            action_span: Span::default(),
+            name_span: Span::default(),
+        }
+    }
+
     /// StackStorm's unique id of it.
     pub fn uid(&self) -> String {
         format!("action_alias:{}:{}", self.reference.pack, self.reference.name)

@@ -21,6 +21,7 @@ mod due;
 pub mod event;
 mod gates;
 mod items;
+pub mod labelled;
 pub mod limits;
 mod lookup;
 mod mailbox;

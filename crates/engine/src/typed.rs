@@ -10,7 +10,7 @@ use crate::confirmation::answer::{Heard, Said, factor, is_plain, read};
 use crate::confirmation::decide::{Answer as Given, Outcome, Refused, Verdict};
 use crate::confirmation::declare::Way;
 use crate::confirmation::limits::Guessed;
-use crate::confirmation::people::{Assurance, Identity};
+use crate::confirmation::people::{Assurance, Identity, Label, Person, PersonId};
 use crate::confirmation::record::{Place, Record};
 use crate::confirmation::texts::{self, Fill, text};
 use crate::people::Role;
@@ -27,10 +27,8 @@ pub struct Typed {
     pub raw: String,
     /// What follows the bot's prefix or name, when it was addressed.
     pub command: Option<String>,
-    /// Who, on the network.
-    pub identity: Identity,
-    /// The name shown for them.
-    pub name: String,
+    /// Who.
+    pub by: By,
     /// Where.
     pub place: Place,
     /// The message.
@@ -45,6 +43,20 @@ pub struct Typed {
     pub is_edited: bool,
     /// Whether it was forwarded.
     pub is_forwarded: bool,
+}
+
+/// Who typed something.
+#[derive(Debug, Clone)]
+pub enum By {
+    /// Somebody whom the network vouches for.
+    Identity {
+        /// Who, on the network.
+        identity: Identity,
+        /// The name shown for them.
+        name: String,
+    },
+    /// Somebody of whom a bot in front of squall says so.
+    Label(Label),
 }
 
 /// What a typed message was.
@@ -68,9 +80,7 @@ const PAGE: u64 = 1_000;
 impl Engine {
     /// Takes in something typed in chat.
     pub async fn typed(&self, typed: &Typed) -> Result<Reply, Refusal> {
-        let (person, assurance) = self.asking(|asker| asker.chat_person(&typed.identity, &typed.name));
-        let is_admin = person.roles.iter().any(|r| r == Role::Admin.as_str());
-        let speaker = Speaker { person, assurance, identity: Some(typed.identity.clone()), is_admin };
+        let speaker = self.speaker_of(&typed.by);
         let here = self.question_here(typed)?;
         let heard = Heard {
             raw: &typed.raw,
@@ -95,6 +105,20 @@ impl Engine {
                 Some(record) => self.speak(record, verdict, Way::Command, rest, speaker, typed).await,
                 None => self.guessed(&speaker, typed, &code.to_string()),
             },
+        }
+    }
+
+    fn speaker_of(&self, by: &By) -> Speaker {
+        match by {
+            By::Identity { identity, name } => {
+                let (person, assurance) = self.asking(|asker| asker.chat_person(identity, name));
+                let is_admin = person.roles.iter().any(|r| r == Role::Admin.as_str());
+                Speaker { person, assurance, identity: Some(identity.clone()), is_admin }
+            }
+            By::Label(label) => {
+                let person = Person { id: PersonId::label(&label.user), ..Person::user(&label.user) };
+                Speaker { person, assurance: Assurance::A0, identity: None, is_admin: false }
+            }
         }
     }
 
@@ -231,11 +255,15 @@ fn given(verdict: Verdict, way: Way, rest: Option<String>, speaker: &Speaker, ty
         by: speaker.person.clone(),
         assurance: speaker.assurance,
         identity: speaker.identity.clone(),
-        label: None,
         is_admin: speaker.is_admin,
         way,
-        place: Some(typed.place.clone()),
-        message: Some(typed.message.clone()),
+        // What a bot forwarded is answered to the bot.
+        place: matches!(typed.by, By::Identity { .. }).then(|| typed.place.clone()),
+        message: Some(typed.message.clone()).filter(|m| !m.is_empty()),
+        label: match &typed.by {
+            By::Label(label) => Some(label.clone()),
+            By::Identity { .. } => None,
+        },
         received_at: typed.heard_at,
         seq: 0,
         digest: None,

@@ -87,11 +87,17 @@ impl Question {
             *line = &first;
         }
         lines.retain(|line| !WAYS.iter().any(|way| line.starts_with(way)));
-        let kept = lines.iter().map(|line| line.split_once(". Nothing has been started").map_or(*line, |(fp, _)| fp));
-        let kept = kept
-            .map(|line| line.split_once(". (").filter(|_| line.starts_with("Fingerprint")).map_or(line, |(fp, _)| fp));
-        kept.collect::<Vec<_>>().join("\n")
+        let mut kept: Vec<&str> = lines.into_iter().map(settled).collect();
+        kept.push("Finished: it can no longer be answered.");
+        kept.join("\n")
     }
+}
+
+/// A line of a finished question: the fingerprint stays, what was true while it waited goes.
+fn settled(line: &str) -> &str {
+    let waiting = [". Nothing has been started.", ". ("];
+    let is_fingerprint = line.starts_with("Fingerprint ");
+    waiting.iter().filter(|_| is_fingerprint).find_map(|tail| line.split_once(tail)).map_or(line, |(head, _)| head)
 }
 
 #[cfg(test)]
@@ -131,7 +137,8 @@ mod tests {
         assert!(!question.is_open(at("14:02:50")));
         assert_eq!(
             question.text(at("14:02:50")),
-            "▶ Confirmed by alice (@alice) at 14:02:50 UTC.\nops.x\n  note  (1 s left, until x)\nRule: r\nFingerprint 9f2a-11c0"
+            "▶ Confirmed by alice (@alice) at 14:02:50 UTC.\nops.x\n  note  (1 s left, until x)\nRule: r\nFingerprint 9f2a-11c0\n\
+             Finished: it can no longer be answered."
         );
     }
 
