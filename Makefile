@@ -12,7 +12,7 @@ help: ## this list
 build: ## the program, optimised: target/fast/squall
 	$(CARGO) build --locked --profile fast --bin squall
 
-demo: build ## play a confirmed and an unconfirmed command, then leave you at the prompt
+demo: build ## play confirmations, home-made and native, then leave you at the prompt
 	@tests/demo.sh target/fast/squall
 
 run: build ## start a server on ./squall-data

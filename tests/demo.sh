@@ -15,10 +15,10 @@ cleanup() {
 }
 trap cleanup EXIT INT TERM
 
-"$squall" up --quiet --data "$data" --listen 127.0.0.1:0 --drain 1 &
+"$squall" up --quiet --data "$data" --listen 127.0.0.1:0 --drain 1 2> "$home/errors" &
 pids+=($!)
 for _ in $(seq 600); do [ -e "$data/endpoints.json" ] && break; sleep 0.05; done
-[ -e "$data/endpoints.json" ] || { echo "the server did not start"; exit 1; }
+[ -e "$data/endpoints.json" ] || { echo "the server did not start"; cat "$home/errors"; exit 1; }
 run() { "$squall" --data "$data" "$@"; }
 
 # Bob has an account, so that he may answer for others; a rule of the server wants somebody else for rollouts.
@@ -75,7 +75,7 @@ seen 'Stop: !deny'
 bob "!$(found 'confirm [0-9A-Z]\{3\}-[0-9A-Z]\{3\}')"
 seen 'you cannot approve'
 alice '/reply yes'
-seen 'web1 would be empty now'
+seen 'alice: web1 would be empty now'
 
 heading 'Native, refused: a rule of the server wants another person'
 alice '!roll out 1.4 to web1,web2,web3'

@@ -9,7 +9,7 @@ use crate::{address, format, help};
 use squall_engine::confirmation::Identity;
 use squall_engine::confirmation::record::Place;
 use squall_engine::people::CHAT_USER;
-use squall_engine::typed::{By, Reply, Typed};
+use squall_engine::typed::{Reply, Typed};
 use squall_engine::{Command, Engine, Principal, Refusal, Role, Via, texts};
 use squall_model::{Map, ReplyTo, Timestamp, Value};
 use squall_store::Outgoing;
@@ -143,10 +143,8 @@ impl Bot {
         let typed = Typed {
             raw: heard.text.clone(),
             command,
-            by: By::Identity {
-                identity: Identity { network: heard.network.clone(), workspace: None, user_id: heard.user_id.clone() },
-                name: heard.user_name.clone(),
-            },
+            identity: Identity { network: heard.network.clone(), workspace: None, user_id: heard.user_id.clone() },
+            name: heard.user_name.clone(),
             place: Place {
                 network: heard.network.clone(),
                 channel: heard.channel.clone(),
@@ -159,6 +157,7 @@ impl Bot {
             is_bot: heard.by_bot,
             is_edited: heard.edited,
             is_forwarded: heard.forwarded,
+            label: None,
         };
         match self.engine.typed(&typed).await {
             Ok(Reply::Other) => Err(None),

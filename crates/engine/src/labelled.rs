@@ -5,10 +5,10 @@
 
 use crate::Engine;
 use crate::confirmation::answer::{Heard, Said, legacy_formats, read};
-use crate::confirmation::people::Label;
+use crate::confirmation::people::{Identity, Label};
 use crate::confirmation::record::Place;
 use crate::refusal::Refusal;
-use crate::typed::{By, Reply, Typed};
+use crate::typed::{Reply, Typed};
 use squall_content::Alias;
 use squall_expr::alias::Format;
 use squall_model::{ActionRef, Execution};
@@ -77,13 +77,15 @@ impl Engine {
             raw: text.to_owned(),
             command: Some(text.to_owned()),
             place: Place { network: String::new(), channel: label.channel.clone(), thread: None, private: false },
-            by: By::Label(label),
+            identity: Identity { network: String::new(), workspace: None, user_id: label.user.clone() },
+            name: label.user.clone(),
             message: String::new(),
             at: None,
             heard_at: self.now(),
             is_bot: false,
             is_edited: false,
             is_forwarded: false,
+            label: Some(label),
         };
         let (message, is_sure) = match self.typed(&typed).await? {
             Reply::Other => return Ok(None),

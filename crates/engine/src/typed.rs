@@ -27,8 +27,10 @@ pub struct Typed {
     pub raw: String,
     /// What follows the bot's prefix or name, when it was addressed.
     pub command: Option<String>,
-    /// Who.
-    pub by: By,
+    /// Who, on the network.
+    pub identity: Identity,
+    /// The name shown for them.
+    pub name: String,
     /// Where.
     pub place: Place,
     /// The message.
@@ -43,20 +45,8 @@ pub struct Typed {
     pub is_edited: bool,
     /// Whether it was forwarded.
     pub is_forwarded: bool,
-}
-
-/// Who typed something.
-#[derive(Debug, Clone)]
-pub enum By {
-    /// Somebody whom the network vouches for.
-    Identity {
-        /// Who, on the network.
-        identity: Identity,
-        /// The name shown for them.
-        name: String,
-    },
-    /// Somebody of whom a bot in front of squall says so.
-    Label(Label),
+    /// What a bot in front of squall says about whoever typed it; nobody vouches for the identity then.
+    pub label: Option<Label>,
 }
 
 /// What a typed message was.
@@ -80,7 +70,7 @@ const PAGE: u64 = 1_000;
 impl Engine {
     /// Takes in something typed in chat.
     pub async fn typed(&self, typed: &Typed) -> Result<Reply, Refusal> {
-        let speaker = self.speaker_of(&typed.by);
+        let speaker = self.speaker_of(typed);
         let here = self.question_here(typed)?;
         let heard = Heard {
             raw: &typed.raw,
@@ -108,18 +98,14 @@ impl Engine {
         }
     }
 
-    fn speaker_of(&self, by: &By) -> Speaker {
-        match by {
-            By::Identity { identity, name } => {
-                let (person, assurance) = self.asking(|asker| asker.chat_person(identity, name));
-                let is_admin = person.roles.iter().any(|r| r == Role::Admin.as_str());
-                Speaker { person, assurance, identity: Some(identity.clone()), is_admin }
-            }
-            By::Label(label) => {
-                let person = Person { id: PersonId::label(&label.user), ..Person::user(&label.user) };
-                Speaker { person, assurance: Assurance::A0, identity: None, is_admin: false }
-            }
+    fn speaker_of(&self, typed: &Typed) -> Speaker {
+        if let Some(label) = &typed.label {
+            let person = Person { id: PersonId::label(&label.user), ..Person::user(&label.user) };
+            return Speaker { person, assurance: Assurance::A0, identity: None, is_admin: false };
         }
+        let (person, assurance) = self.asking(|asker| asker.chat_person(&typed.identity, &typed.name));
+        let is_admin = person.roles.iter().any(|r| r == Role::Admin.as_str());
+        Speaker { person, assurance, identity: Some(typed.identity.clone()), is_admin }
     }
 
     /// The questions that a plain yes or no can mean: the one of the thread, or those open in a private conversation.
@@ -258,12 +244,9 @@ fn given(verdict: Verdict, way: Way, rest: Option<String>, speaker: &Speaker, ty
         is_admin: speaker.is_admin,
         way,
         // What a bot forwarded is answered to the bot.
-        place: matches!(typed.by, By::Identity { .. }).then(|| typed.place.clone()),
+        place: typed.label.is_none().then(|| typed.place.clone()),
         message: Some(typed.message.clone()).filter(|m| !m.is_empty()),
-        label: match &typed.by {
-            By::Label(label) => Some(label.clone()),
-            By::Identity { .. } => None,
-        },
+        label: typed.label.clone(),
         received_at: typed.heard_at,
         seq: 0,
         digest: None,

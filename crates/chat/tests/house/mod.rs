@@ -57,6 +57,7 @@ impl House {
             user_name: who.into(),
             message_id: self.said.fetch_add(1, Ordering::Relaxed).to_string(),
             text: text.into(),
+            at: self.engine.now(),
             ..Heard::default()
         }
     }

@@ -203,6 +203,8 @@ pub struct Person {
     write: UnixStream,
     heard: Receiver<Value>,
     pub log: Vec<Value>,
+    /// Changes of questions.
+    pub edits: Vec<Value>,
     data: PathBuf,
     channel: String,
 }
@@ -251,7 +253,15 @@ impl Person {
         });
         let greeting = heard.recv_timeout(SOON).expect("a greeting");
         assert!(greeting.get("welcome").is_some(), "{greeting}");
-        Person { name: name.into(), write, heard, log: Vec::new(), data: data.into(), channel: channel.into() }
+        Person {
+            name: name.into(),
+            write,
+            heard,
+            log: Vec::new(),
+            edits: Vec::new(),
+            data: data.into(),
+            channel: channel.into(),
+        }
     }
 
     /// Comes back after the server was away; hears what was said meanwhile.
@@ -265,6 +275,13 @@ impl Person {
     pub fn say(&mut self, text: &str) {
         let id = format!("t{}-{}", std::process::id(), SAID.fetch_add(1, Ordering::Relaxed));
         self.say_as(&id, text).expect("it hears");
+    }
+
+    /// Says something in the thread that the message of that number began.
+    pub fn reply(&mut self, text: &str, thread: i64) {
+        let id = format!("t{}-{}", std::process::id(), SAID.fetch_add(1, Ordering::Relaxed));
+        let say = json!({"say": {"id": id, "text": text, "thread": thread}});
+        writeln!(self.write, "{say}").expect("it hears");
     }
 
     /// Says something under an id of one's own choice; whoever got no answer says it again under the same id.
@@ -315,6 +332,9 @@ impl Person {
     fn note(&mut self, line: Value) {
         if let Some(message) = line.get("message") {
             self.log.push(message.clone());
+        }
+        if let Some(edit) = line.get("edit") {
+            self.edits.push(edit.clone());
         }
     }
 

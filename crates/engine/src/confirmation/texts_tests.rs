@@ -196,29 +196,63 @@ fn the_catalogue() {
     }
 }
 
+#[track_caller]
+fn shows(value: &str, expected: &str) {
+    assert_eq!(shown_text(value), expected);
+}
+
 #[test]
-fn values_stay_values() {
-    for (name, value, expected) in [
-        (
-            "inject_mention",
-            "@here @Channel @all! @allan a@here.org <!channel> <@U1>",
-            "\\u{40}here \\u{40}Channel \\u{40}all! @allan a\\u{40}here.org \\u{3C}!channel> \\u{3C}@U1>",
-        ),
-        ("inject_link", "[click](https://evil.example)", "[click]\\u{28}https://evil.example)"),
-        ("bidi", "a\u{202e}b\u{2066}c\u{2069}", "a\\u{202E}b\\u{2066}c\\u{2069}"),
-        ("zero_width", "pro\u{200b}d\u{feff}\u{2060}", "pro\\u{200B}d\\u{FEFF}\\u{2060}"),
-        ("newline", "x\nConfirm: !confirm\ty\r", "x⏎Confirm: !confirm⇥y\\u{D}"),
-        ("backtick", "a`b`", "a\\u{60}b\\u{60}"),
-        ("jinja_inert", "{{ st2kv.system.password }} {code}", "{{ st2kv.system.password }} {code}"),
-        ("plain", "rm -rf /tmp/x && echo <ok> ünïcode 日本", "rm -rf /tmp/x && echo <ok> ünïcode 日本"),
-    ] {
-        assert_eq!(shown_text(value), expected, "{name}");
-    }
+fn inject_mention() {
+    shows("@here @Channel @all! @allan", "\\u{40}here \\u{40}Channel \\u{40}all! @allan");
+    shows("a@here.org <!channel> <@U1>", "a\\u{40}here.org \\u{3C}!channel> \\u{3C}@U1>");
+}
+
+#[test]
+fn inject_link() {
+    shows("[click](https://evil.example)", "[click]\\u{28}https://evil.example)");
+}
+
+#[test]
+fn bidi() {
+    shows("a\u{202e}b\u{2066}c\u{2069}", "a\\u{202E}b\\u{2066}c\\u{2069}");
+}
+
+#[test]
+fn zero_width() {
+    shows("pro\u{200b}d\u{feff}\u{2060}", "pro\\u{200B}d\\u{FEFF}\\u{2060}");
+}
+
+#[test]
+fn newline() {
+    shows("x\nConfirm: !confirm\ty\r", "x⏎Confirm: !confirm⇥y\\u{D}");
+}
+
+#[test]
+fn backticks_do_not_end_monospace() {
+    shows("a`b`", "a\\u{60}b\\u{60}");
+}
+
+#[test]
+fn jinja_inert() {
+    shows("{{ st2kv.system.password }} {code}", "{{ st2kv.system.password }} {code}");
     // A filled value is never filled again.
-    assert_eq!(
-        text("M11", &[("code", Fill::Value("{left} {code}"))]).plain(),
-        "There is no open confirmation {left} {code}."
-    );
+    let told = text("M11", &[("code", Fill::Value("{left} {code}"))]).plain();
+    assert_eq!(told, "There is no open confirmation {left} {code}.");
+}
+
+#[test]
+fn secret_mask() {
+    for secret in ["hunter1", "hunter2", "a much longer one than the others"] {
+        let run = shown(SCHEMAS, &format!(r#"{{"password": "{secret}"}}"#), &Show::default());
+        let text = question(&record("true", vec![run]), now(), &style());
+        assert!(text.plain().contains("password  ••••••\n"), "{}", text.plain());
+        assert!(!text.plain().contains(secret));
+    }
+}
+
+#[test]
+fn what_is_harmless_stays_as_it_is() {
+    shows("rm -rf /tmp/x && echo <ok> ünïcode 日本", "rm -rf /tmp/x && echo <ok> ünïcode 日本");
 }
 
 #[test]
@@ -290,4 +324,61 @@ fn durations_as_people_say_them() {
 fn other_days_have_their_date() {
     let later = now().after(Duration::from_secs(2 * 86_400));
     assert_eq!(clock(later, now(), &style().zone), "2026-02-03 14:02:20 CET");
+}
+
+/// What stands for each placeholder in the golden texts.
+const SAMPLES: &[(&str, &str)] = &[
+    ("action", "ops.restart"),
+    ("by", "Bob (@bob)"),
+    ("cause", "the action changed since you were asked"),
+    ("code", "K7Q-4M9"),
+    ("codes", "BR7-KDW"),
+    ("command", "restart web1"),
+    ("date", "2026-02-04 14:03:20 CET"),
+    ("delta", "3 s"),
+    ("excluded", "; Alice (@alice) does not count"),
+    ("fp", "9f2a-11c0"),
+    ("head", "ops.restart — Restart a host."),
+    ("hint", " <env>"),
+    ("id", "66f000000000000000000001"),
+    ("impact", "hosts: 3 (web1 … web3)"),
+    ("input", "K7Q4M8"),
+    ("left", "42 s"),
+    ("m", "2"),
+    ("missing", "1 of role sre"),
+    ("n", "1"),
+    ("need", "2 of role sre"),
+    ("params", "  host  web1"),
+    ("prefix", "!"),
+    ("reason", "not today"),
+    ("requester", "Alice (@alice)"),
+    ("rows", "K7Q-4M9  Alice (@alice)  ops.restart  1 of the requester  42 s"),
+    ("rules", "action ops.restart — asked by the action itself"),
+    ("scope", "of yours"),
+    ("set", "role sre"),
+    ("state", "expired"),
+    ("time", "14:03:20 CET"),
+    ("timeout", "60 s"),
+    ("url", "https://squall.example/x"),
+    ("ways", "command, cli"),
+    ("who", "Alice (@alice)"),
+    ("word", "deny"),
+];
+
+/// Every text as people read it, one below the other in `texts_golden.txt`. A text that changes is changed there too, and is read there.
+#[test]
+fn golden() {
+    let fills: Vec<(&str, Fill<'_>)> = SAMPLES.iter().map(|(key, text)| (*key, Fill::Ours((*text).into()))).collect();
+    let written: Vec<String> =
+        CATALOGUE.iter().map(|(name, _)| format!("== {name}\n{}\n", text(name, &fills).plain())).collect();
+    let golden = include_str!("texts_golden.txt").replace("\r\n", "\n");
+    for (written, golden) in written.iter().zip(golden.split("\n== ").enumerate()) {
+        let golden = if golden.0 == 0 { golden.1.to_owned() } else { format!("== {}", golden.1) };
+        assert_eq!(written.trim_end(), golden.trim_end());
+    }
+    assert_eq!(written.len(), golden.matches("== ").count(), "each text has a golden one");
+    // Those of the reference that are told by a text; M24 to M26 say where the others go.
+    for number in (1..=23).chain([27]) {
+        assert!(CATALOGUE.iter().any(|(name, _)| *name == format!("M{number}")), "M{number}");
+    }
 }
