@@ -6,6 +6,7 @@
 use crate::turn::Input;
 use crate::{Engine, Refusal};
 use squall_model::{Execution, Leftover, Outcome, Status, Value, WorkKey};
+use std::collections::HashSet;
 
 /// Trees that are read at once.
 const PAGE: usize = 500;
@@ -36,6 +37,22 @@ impl Engine {
             match roots.last() {
                 Some(last) if roots.len() == PAGE => after = Some(*last),
                 _ => return Ok(done),
+            }
+        }
+    }
+
+    /// The spools that claims of attempts under way name. Any other is left over.
+    pub fn claimed_spools(&self) -> Result<HashSet<String>, Refusal> {
+        let mut claimed = HashSet::new();
+        let mut after = None;
+        loop {
+            let roots = self.store().unfinished(after, PAGE)?;
+            for root in &roots {
+                claimed.extend(self.store().tree(*root)?.into_iter().filter_map(|e| e.spool));
+            }
+            match roots.last() {
+                Some(last) if roots.len() == PAGE => after = Some(*last),
+                _ => return Ok(claimed),
             }
         }
     }

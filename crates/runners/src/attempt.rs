@@ -20,6 +20,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+/// How long it takes from one try to make a spool to the next.
+const SPOOL_AGAIN: Duration = Duration::from_secs(1);
 /// How long a piece of live output may wait for more.
 const COALESCE: Duration = Duration::from_millis(200);
 
@@ -44,15 +46,12 @@ impl Stop {
 }
 
 /// Runs one attempt to its end.
-pub(crate) async fn run(shared: &Shared, item: WorkItem, stop: watch::Receiver<Stop>) {
+pub(crate) async fn run(shared: &Shared, item: WorkItem, mut stop: watch::Receiver<Stop>) {
     let key = item.key;
-    let (spool, lock) = match Spool::create(&shared.config.spool_root) {
-        Ok(made) => made,
-        Err(error) => {
-            let root = shared.config.spool_root.display();
-            tracing::error!(execution = %key.execution, %root, %error, "cannot make a spool; the item will come again");
-            return;
-        }
+    let (spool, lock) = match spool(shared, &mut stop).await {
+        Some(Ok(made)) => made,
+        Some(Err(error)) => return unspooled(shared, key, &error).await,
+        None => return,
     };
     let outcome = match shared.sink.claim(key, &shared.config.worker, &spool.id).await {
         ClaimAnswer::Refused => return spool.remove(),
@@ -63,6 +62,32 @@ pub(crate) async fn run(shared: &Shared, item: WorkItem, stop: watch::Receiver<S
     };
     crash_point!("K09");
     shared.sink.report(key, WorkEvent::Finished(outcome)).await;
+}
+
+/// A spool, or why there is none after some patience, because a full disk may have space again soon. Nothing when the attempt was
+/// stopped meanwhile: it is not claimed, so there is nothing to report.
+async fn spool(shared: &Shared, stop: &mut watch::Receiver<Stop>) -> Option<io::Result<(Spool, File)>> {
+    let until = Instant::now() + shared.config.spool_patience;
+    loop {
+        let made = Spool::create(&shared.config.spool_root);
+        if made.is_ok() || Instant::now() >= until {
+            return Some(made);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SPOOL_AGAIN) => {}
+            _ = stop.changed() => return None,
+        }
+    }
+}
+
+/// Fails an attempt that has no place for its result: nothing was started, and whoever waits is told why.
+async fn unspooled(shared: &Shared, key: WorkKey, error: &io::Error) {
+    let root = shared.config.spool_root.display();
+    tracing::error!(execution = %key.execution, %root, %error, "cannot make a spool");
+    if let ClaimAnswer::Granted { .. } = shared.sink.claim(key, &shared.config.worker, "").await {
+        let text = format!("not started: cannot write in {root}: {error}");
+        shared.sink.report(key, WorkEvent::Finished(Outcome::failed(text))).await;
+    }
 }
 
 async fn granted(

@@ -40,9 +40,10 @@ impl Spool {
             }
             builder.recursive(true).create(&path)?;
         }
-        let mut lock = File::create(path.join(file::LOCK))?;
-        lock.try_lock()?;
-        writeln!(lock, "{}", boot_id())?;
+        let lock = locked(&path).inspect_err(|_| {
+            // There may be no space for more than the folder itself.
+            let _ = fs::remove_dir_all(&path);
+        })?;
         Ok((Spool { id, path }, lock))
     }
 
@@ -151,6 +152,14 @@ impl Spool {
 
 fn is_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// The lock of a new spool, with the boot that it belongs to.
+fn locked(path: &Path) -> io::Result<File> {
+    let mut lock = File::create(path.join(file::LOCK))?;
+    lock.try_lock()?;
+    writeln!(lock, "{}", boot_id())?;
+    Ok(lock)
 }
 
 /// Removes the spools below `root` that no claim names and no supervisor holds. Answers how many.

@@ -1,8 +1,7 @@
 //! The workers of this machine: a bounded queue, so many slots, and one task per attempt.
 //!
 //! Implements the model's `Runner`. Nothing here is durable: what is lost with the process is found again in the claims
-//! and the spools. An item that does not fit into the queue is dropped, because whatever is not claimed is dispatched
-//! again.
+//! and the spools.
 //!
 //! Start reading at [`Workers::new`]; the life of one attempt is in `attempt`.
 
@@ -18,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
@@ -29,13 +29,15 @@ const LONGEST_GRACE: Duration = Duration::from_secs(24 * 3600);
 pub struct Config {
     /// Where spools are made; on the volume of the database. Made when it is missing.
     pub spool_root: PathBuf,
+    /// How long an attempt waits for space for its spool before it fails.
+    pub spool_patience: Duration,
     /// The program that calls [`crate::supervise::main`] before anything else when its first argument says so.
     pub supervisor: PathBuf,
     /// Its arguments in front of the spool's path.
     pub supervisor_args: Vec<String>,
     /// Attempts at the same time.
     pub slots: usize,
-    /// Items that may wait for a slot.
+    /// Items that wait for a slot in order; the turn of more than these is not kept.
     pub queue: usize,
     /// From SIGTERM to SIGKILL.
     pub grace: Duration,
@@ -53,6 +55,7 @@ impl Config {
     pub fn new(spool_root: impl Into<PathBuf>) -> Config {
         Config {
             spool_root: spool_root.into(),
+            spool_patience: Duration::from_secs(10),
             supervisor: "/proc/self/exe".into(),
             supervisor_args: vec!["__run".into()],
             slots: 60,
@@ -157,7 +160,7 @@ impl Workers {
     }
 
     /// Removes spools that no claim names and no supervisor holds: left by a crash between making one and claiming.
-    /// To be called after recovery, before anything is dispatched. Answers how many there were.
+    /// To be called before recovery and before anything is dispatched. Answers how many there were.
     pub fn sweep(&self, is_known: &dyn Fn(&str) -> bool) -> usize {
         spool::sweep(&self.shared.config.spool_root, is_known)
     }
@@ -192,8 +195,10 @@ impl Runner for Workers {
             Entry::Vacant(place) => _ = place.insert(stop),
         }
         let admission = Admission { shared: self.shared.clone(), key };
-        if self.queue.try_send((admission, item, heard)).is_err() {
-            tracing::warn!(execution = %key.execution, "the queue of the workers is full; the item will come again");
+        if let Err(TrySendError::Full(queued)) = self.queue.try_send((admission, item, heard)) {
+            // Its execution is `scheduled` and nobody would dispatch it again before the next start.
+            let queue = self.queue.clone();
+            tokio::spawn(async move { queue.send(queued).await });
         }
     }
 

@@ -484,6 +484,33 @@ async fn a_refused_claim_starts_nothing_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_items_than_the_queue_holds_all_run() {
+    let root = tempfile::tempdir().unwrap();
+    let engine = Arc::new(Engine::default());
+    let config = Config { slots: 2, queue: 1, ..config(root.path(), Duration::from_secs(1)) };
+    let house = House { workers: Workers::new(config, engine.clone()), root, engine };
+    let keys: Vec<WorkKey> = (0..20).map(|n| house.start(command(&format!("echo {n}")))).collect();
+    for key in keys {
+        assert_eq!(house.end(key).status, Status::Succeeded);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_place_for_its_spool_an_attempt_fails_and_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    let engine = Arc::new(Engine::default());
+    fs::write(root.path().join("spool"), "a file where the folder should be").unwrap();
+    let config = Config { spool_patience: Duration::ZERO, ..config(root.path(), Duration::from_secs(1)) };
+    let house = House { workers: Workers::new(config, engine.clone()), root, engine };
+    let key = house.start(command("echo x"));
+    let told = house.end(key);
+    assert_eq!(told.status, Status::Failed);
+    let text = told.result.get("error").and_then(Value::as_str).unwrap().to_owned();
+    assert!(text.starts_with("not started: cannot write in ") && text.contains("Not a directory"), "{text}");
+    assert!(house.engine.pid(key).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_spool_goes_when_its_end_is_settled() {
     let house = house();
     let key = house.start(command("echo x"));

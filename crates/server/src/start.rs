@@ -197,6 +197,7 @@ impl Server {
             Credential::store(data, squall_engine::people::ADMIN, password)
                 .map_err(file("write the admin credential"))?;
         }
+        sweep_spools(&options.data, &engine, &workers)?;
         let recovered = engine.recover().await?;
         if recovered != Default::default() {
             tracing::info!(?recovered, "went on with what was under way");
@@ -404,6 +405,19 @@ fn worker_config(options: &Options) -> Config {
         cgroup: squall_runners::cgroup::delegated().ok(),
         ..Config::new(options.data.join("spool"))
     }
+}
+
+/// Removes the folders of attempts that a crash left between their making and the claim, or after their end: the
+/// claims are read only when there is a folder at all.
+fn sweep_spools(data: &Path, engine: &Engine, workers: &Workers) -> Result<(), StartError> {
+    if std::fs::read_dir(data.join("spool")).is_ok_and(|mut found| found.next().is_some()) {
+        let claimed = engine.claimed_spools()?;
+        let swept = workers.sweep(&|spool| claimed.contains(spool));
+        if swept > 0 {
+            tracing::info!(swept, "removed folders of attempts that are over");
+        }
+    }
+    Ok(())
 }
 
 /// The files of a directory of rules, by name. One that cannot be read is read as nothing that parses.
