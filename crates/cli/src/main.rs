@@ -8,6 +8,7 @@ mod chat;
 mod client;
 mod commands;
 mod exit;
+mod notify;
 mod output;
 mod resource;
 mod st2;

@@ -419,3 +419,21 @@ fn a_copy_is_taken_while_it_runs_and_works_elsewhere() {
     fails(&other.run("squall", &["key", "get", "later"]), 1, "does not exist");
     assert_eq!(other.json(&["run", "--json", "tools.hi"])["result"]["stdout"], "hi");
 }
+
+#[test]
+fn a_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
+    let mut server = Server::prepared();
+    let socket = server.data.parent().unwrap().join("notify");
+    let told = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    told.set_read_timeout(Some(support::SOON)).unwrap();
+    let next = || {
+        let mut text = [0; 64];
+        let length = told.recv(&mut text).expect("it is told");
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    server.begin(&[("NOTIFY_SOCKET", socket.to_str().unwrap())]);
+    assert_eq!(next(), "READY=1");
+    server.is_up();
+    server.stop();
+    assert_eq!(next(), "STOPPING=1");
+}

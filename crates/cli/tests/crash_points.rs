@@ -96,6 +96,17 @@ impl Scene {
         let _ = self.server.run("squall", &["run", "--no-wait", action]);
     }
 
+    /// Requests an action over the API under a key; answers its id if the server did.
+    fn call(&self, token: &str, key: &str) -> Option<String> {
+        let endpoints = std::fs::read_to_string(self.server.data.join("endpoints.json")).ok()?;
+        let endpoints: Value = serde_json::from_str(&endpoints).ok()?;
+        let url = format!("{}/v1/executions", endpoints["api"].as_str()?);
+        let call = ureq::post(&url).header("X-Auth-Token", token).header("Idempotency-Key", key);
+        let mut answer = call.content_type("application/json").send(r#"{"action": "crash.append"}"#).ok()?;
+        let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()?;
+        Some(answer["id"].as_str()?.to_owned())
+    }
+
     /// How often the process of an action ran.
     fn runs(&self) -> usize {
         std::fs::read_to_string(&self.ran).unwrap_or_default().lines().count()
@@ -150,6 +161,20 @@ fn k01_before_the_request_is_committed() {
 #[test]
 fn k02_before_the_request_is_acknowledged() {
     said_and_repeated("K02");
+}
+
+#[test]
+fn k01_and_k02_a_repeated_call_makes_one_execution() {
+    for point in ["K01", "K02"] {
+        let mut scene = Scene::dies_at(point);
+        scene.server.is_up();
+        let token = scene.server.ok("squall", &["token", "--ttl", "600"]).trim().to_owned();
+        assert_eq!(scene.call(&token, "once"), None, "it died before it could answer");
+        scene.dies_and_comes_back();
+        let id = scene.call(&token, "once").expect("an answer");
+        assert_eq!(scene.only("crash.append")["id"], id.as_str(), "{point}");
+        assert_eq!(scene.runs(), 1, "{point}");
+    }
 }
 
 #[test]

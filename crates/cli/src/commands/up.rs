@@ -2,6 +2,7 @@
 
 use crate::client::Target;
 use crate::exit::{Done, Stop};
+use crate::notify;
 use clap::{Args, ValueEnum};
 use squall_server::{Listen, Options, Server};
 use std::net::SocketAddr;
@@ -61,6 +62,7 @@ impl Up {
             drain: Duration::from_secs(self.drain),
         };
         let server = Server::start(options).await.map_err(|e| Stop::Failed(e.to_string()))?;
+        notify::tell(notify::READY);
         if !self.quiet {
             eprint!("{}", welcome(&server, target));
         }
@@ -69,6 +71,7 @@ impl Up {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        notify::tell(notify::STOPPING);
         eprintln!("stopping; again to stop at once");
         tokio::select! {
             () = server.stop() => Ok(()),
