@@ -90,7 +90,8 @@ impl From<Refusal> for Fault {
         match refusal {
             Refusal::Invalid(_) | Refusal::Stillborn { .. } => Fault::bad(text),
             Refusal::Unknown(_) => Fault::missing(text),
-            Refusal::Forbidden { .. } => Fault::forbidden(text),
+            Refusal::Forbidden { .. } | Refusal::MayNotRespond(_) => Fault::forbidden(text),
+            Refusal::Held(_) => Fault::new(StatusCode::CONFLICT, text),
             Refusal::Conflict(_) => Fault::new(StatusCode::CONFLICT, text),
             Refusal::Duplicate(id) => {
                 Fault { conflict: Some(id.to_string().into()), ..Fault::new(StatusCode::CONFLICT, text) }

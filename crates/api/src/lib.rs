@@ -21,6 +21,7 @@ mod doors;
 mod executions;
 mod fault;
 mod health;
+mod inquiries;
 mod keys;
 pub mod limits;
 mod listing;
@@ -184,6 +185,8 @@ fn api() -> Router<State> {
         .route("/api/actionalias/{alias}", get(aliases::one))
         .route("/api/aliasexecution", post(aliases::execute))
         .route("/api/aliasexecution/match_and_execute", post(aliases::match_and_execute))
+        .route("/api/inquiries", get(inquiries::list))
+        .route("/api/inquiries/{id}", get(inquiries::one).put(inquiries::respond).post(inquiries::respond))
         .route("/api/keys", get(keys::list))
         .route("/api/keys/{name}", get(keys::one).put(keys::put).delete(keys::delete))
         .route("/api/packs", get(packs::list))

@@ -7,7 +7,7 @@ use crate::confirmation::texts::{self as catalogue, Fill};
 use crate::content::Content;
 use crate::people::Principal;
 use crate::refusal::Refusal;
-use crate::request::{Held, Request, Source};
+use crate::request::{Asking, Held, Passed, Request, Source};
 use crate::{Engine, gates, limits, report, texts, view};
 use squall_content::Alias;
 use squall_expr::alias::{Leniency, Matcher};
@@ -64,14 +64,8 @@ impl Engine {
     pub async fn command(&self, command: &Command) -> Result<Vec<Commanded>, Refusal> {
         let content = self.content();
         let matched = find(&content, command, &self.settings().prefix)?;
-        let mut all = Vec::with_capacity(matched.matches.len());
-        let several = matched.matches.len() > 1;
-        for (number, params) in matched.matches.iter().enumerate() {
-            let key = command.key.as_ref().map(|k| if several { format!("{k}#{number}") } else { k.clone() });
-            let forgiven = matched.forgiven.then_some(matched.representation.as_str());
-            all.push(self.run_alias(&content, &matched.alias, params.clone(), command, key, forgiven).await?);
-        }
-        Ok(all)
+        let forgiven = matched.forgiven.then_some(matched.representation.as_str());
+        self.run_alias(&content, &matched.alias, matched.matches, command, forgiven).await
     }
 
     /// Carries out a command for an alias and a format that the caller matched already (old bots).
@@ -95,64 +89,86 @@ impl Engine {
         let params = squall_expr::alias::Format::parse(format)
             .and_then(|f| f.extract(&command.text))
             .map_err(|e| Refusal::Invalid(e.message))?;
-        self.run_alias(&content, &alias, params, command, command.key.clone(), None).await
+        let mut done = self.run_alias(&content, &alias, vec![params], command, None).await?;
+        done.pop().ok_or_else(|| Refusal::Broken("a command became nothing".into()))
     }
 
+    /// The runs of one message: stored together, asked about together, released together or not at all.
     async fn run_alias(
         &self,
         content: &Content,
         alias: &Arc<Alias>,
-        mut params: Map,
+        matches: Vec<Map>,
         command: &Command,
-        key: Option<String>,
         forgiven: Option<&str>,
-    ) -> Result<Commanded, Refusal> {
+    ) -> Result<Vec<Commanded>, Refusal> {
         let context = context(alias, command);
-        self.add_immutable(alias, &mut params, &context, command)?;
+        let mut passed = Vec::with_capacity(matches.len());
+        for params in matches {
+            passed.push(self.pass_alias(content, alias, params, &context, command)?);
+        }
+        let asking = Asking { alias: Some(alias), command: Some(&command.text), ..Asking::default() };
+        let (requested, mut along, waits) = match self.held_or_not(content, passed, &asking)? {
+            Held::Runs(requested, along) => (requested, along, false),
+            Held::Waits(requested, along) => (requested, along, true),
+            Held::Already(first) => return Err(Refusal::Conflict(self.waits_already(first)?)),
+        };
+        let mut done = Vec::with_capacity(requested.len());
+        for one in &requested {
+            // The question is the acknowledgement of what waits.
+            let ack = match waits {
+                true => None,
+                false => report::acknowledgement(&one.execution, alias, content, self.settings()),
+            };
+            if let (Some(reply), Some(body)) = (&one.execution.request.reply_to, &ack) {
+                along.push(self.acknowledged(&one.execution, reply, body, forgiven));
+            }
+            let text = |body: &Map| body.get("message").and_then(Value::as_str).map(str::to_owned);
+            done.push(Commanded {
+                execution: (*one.execution).clone(),
+                alias: alias.clone(),
+                message: ack.as_ref().and_then(text),
+                extra: ack.and_then(|body| body.get("extra").cloned()),
+            });
+        }
+        let stored = self.store_request(requested, command.key.clone(), along).await?;
+        if let Some(first) = done.first_mut() {
+            first.execution = stored;
+        }
+        Ok(done)
+    }
+
+    fn acknowledged(&self, execution: &Execution, reply: &ReplyTo, body: &Map, forgiven: Option<&str>) -> Op {
+        let mut body = body.clone();
+        body.insert("user".into(), reply.user.as_str().into());
+        if let Some(representation) = forgiven {
+            body.insert("note".into(), texts::forgiven(representation).into());
+        }
+        Op::Post(Box::new(report::outgoing(reply, body, format!("ack/{}", execution.id), self.now())))
+    }
+
+    fn pass_alias(
+        &self,
+        content: &Content,
+        alias: &Arc<Alias>,
+        mut params: Map,
+        context: &Map,
+        command: &Command,
+    ) -> Result<Passed, Refusal> {
+        self.add_immutable(alias, &mut params, context, command)?;
         let request = Request {
-            action: self.target(content, alias)?,
-            params,
-            who: command.who.clone(),
-            source: Source::Chat,
-            context,
+            context: context.clone(),
             notify: command.notify.clone(),
             reply_to: command.reply_to.clone().map(|r| ReplyTo { alias: Some(alias.reference.clone()), ..r }),
-            delay_ms: 0,
-            key: None,
+            source: Source::Chat,
+            ..Request::new(self.target(content, alias)?, params, command.who.clone())
         };
-        let requested = match gates::pass(self, content, &request)? {
-            gates::Verdict::Run(requested) => requested,
-            gates::Verdict::Stillborn { message, .. } => return Err(Refusal::Invalid(message)),
-        };
-        let execution = Execution::new(self.ids().execution(), requested, self.now());
-        let (execution, mut along, waits) =
-            match self.held_or_not(content, execution, Some(alias), Some(command.text.clone()), &command.who)? {
-                Held::Runs(execution, along) => (*execution, along, false),
-                Held::Waits(execution, along) => (*execution, along, true),
-                Held::Already(first) => return Err(Refusal::Conflict(self.waits_already(first)?)),
-            };
-        // The question is the acknowledgement of what waits.
-        let ack = match waits {
-            true => None,
-            false => report::acknowledgement(&execution, alias, content, self.settings()),
-        };
-        if let (Some(reply), Some(body)) = (&request.reply_to, &ack) {
-            let mut body = body.clone();
-            body.insert("user".into(), reply.user.as_str().into());
-            if let Some(representation) = forgiven {
-                body.insert("note".into(), texts::forgiven(representation).into());
+        match gates::pass(self, content, &request)? {
+            gates::Verdict::Run(requested, seen) => {
+                Ok(Passed { execution: Execution::new(self.ids().execution(), requested, self.now()), seen })
             }
-            let message = report::outgoing(reply, body, format!("ack/{}", execution.id), self.now());
-            along.push(Op::Post(Box::new(message)));
+            gates::Verdict::Stillborn { message, .. } => Err(Refusal::Invalid(message)),
         }
-        let execution = self.store_request(execution, key, along).await?;
-        let text = |body: &Map| body.get("message").and_then(Value::as_str).map(str::to_owned);
-        Ok(Commanded {
-            execution,
-            alias: alias.clone(),
-            message: ack.as_ref().and_then(text),
-            extra: ack.and_then(|body| body.get("extra").cloned()),
-        })
     }
 
     /// M15: the same request waits already.

@@ -1,20 +1,19 @@
-//! Answers to confirmations, from command line and API, and the one way from any answer to its decision.
+//! Answers to confirmations, from command line and API.
 //!
-//! Every way in ends in [`Engine::give`]; this module finds out which record is meant and who is speaking. What people type in
+//! Every way in ends in the [inbox](crate::Received); this module finds out which record is meant and who is speaking. What people type in
 //! chat is read in [`crate::typed`].
 
 use crate::Engine;
 use crate::asking::{Asker, identities_name, identities_of, link_name};
+use crate::confirmation::code;
 use crate::confirmation::decide::{Answer as Given, Outcome, Verdict};
 use crate::confirmation::declare::Way;
 use crate::confirmation::limits::Guesses;
 use crate::confirmation::people::{Assurance, Directory, Identity, Person, PersonId};
 use crate::confirmation::record::{Record, State};
 use crate::confirmation::texts::{self, Fill, text};
-use crate::confirmation::{Event, code};
 use crate::people::{Principal, Role, Via, Wish, authorize};
 use crate::refusal::Refusal;
-use crate::turn::{Answer, Input};
 use squall_model::{ExecutionId, Value};
 use squall_store::{Batch, Confirmation, ConfirmationFilter, Op, Page};
 
@@ -27,6 +26,21 @@ pub struct Answered {
     pub told: String,
     /// The record as it is now.
     pub record: Box<Record>,
+}
+
+/// An answer of somebody who is known already.
+#[derive(Debug, Clone)]
+pub struct Answering {
+    /// What they want.
+    pub verdict: Verdict,
+    /// Phrase, note or reason.
+    pub rest: Option<String>,
+    /// The digest that they saw.
+    pub digest: Option<String>,
+    /// What the question wants to know.
+    pub response: Option<Value>,
+    /// How they answer.
+    pub way: Way,
 }
 
 /// What somebody who speaks is known as.
@@ -47,45 +61,37 @@ impl Engine {
         digest: Option<String>,
         who: &Principal,
     ) -> Result<Answered, Refusal> {
+        self.answer_by(which, Answering { verdict, rest, digest, response: None, way: Way::Cli }, who).await
+    }
+
+    /// The same by any way, with what the question wants to know.
+    pub async fn answer_by(&self, which: &str, given: Answering, who: &Principal) -> Result<Answered, Refusal> {
+        let received = self.receive();
         let record = self.confirmation(which, who)?;
         let speaker = self.speaker(who)?;
         let given = Given {
-            verdict,
+            verdict: given.verdict,
             by: speaker.person,
             assurance: speaker.assurance,
             identity: None,
             label: None,
             is_admin: speaker.is_admin,
-            way: Way::Cli,
+            way: given.way,
             place: None,
             message: None,
-            received_at: self.now(),
-            seq: 0,
-            digest,
-            rest,
-            response: None,
+            received_at: received.at,
+            seq: received.seq,
+            digest: given.digest,
+            rest: given.rest,
+            response: given.response,
         };
-        let (outcome, told) = self.give(&record, given).await?;
+        let (outcome, told) = self.give(&record.id.to_string(), given, received).await?;
         let record = self.by_id(&record.id.to_string())?.unwrap_or(record);
         let told = told.unwrap_or_else(|| match record.state {
             State::Open => format!("{} waits on: {}", record.code, record.need()),
             state => format!("{} is {}", record.code, state.as_str()),
         });
         Ok(Answered { outcome, told, record: Box::new(record) })
-    }
-
-    /// The one way from an answer to its decision.
-    pub(crate) async fn give(&self, record: &Record, given: Given) -> Result<(Outcome, Option<String>), Refusal> {
-        let id = record.id.to_string();
-        let row = self.store().confirmation(&id)?.ok_or_else(|| Refusal::Unknown(unknown(&record.code.to_string())))?;
-        let event = Box::new(Event::Answer(Box::new(given)));
-        match self.insist(row.root, Input::Confirm { id, event }).await {
-            Answer::Confirmed { outcome, told } => Ok((outcome, told)),
-            Answer::Refused(refusal) => Err(refusal),
-            Answer::Execution(_) | Answer::Claim(_) | Answer::Done => {
-                Err(Refusal::Broken("an answer was answered with something else".into()))
-            }
-        }
     }
 
     /// A confirmation by id or code, if the caller may know of it; the same refusal for those that do not exist.
@@ -174,13 +180,7 @@ impl Engine {
 
     pub(crate) fn asking<T>(&self, run: impl FnOnce(&Asker<'_>) -> T) -> T {
         let content = self.content();
-        run(&Asker {
-            content: &content,
-            store: self.store(),
-            ids: self.ids(),
-            settings: self.settings(),
-            now: self.now(),
-        })
+        run(&self.asker(&content, self.now()))
     }
 }
 

@@ -5,24 +5,31 @@
 //!
 //! Start reading at [`Asker::demand`] (is somebody to be asked?), [`Asker::open`] (ask) and [`Asker::decide`].
 
+mod rows;
+
+pub(crate) use rows::{hold, ops, row};
+
 use crate::closure;
 use crate::confirmation::decide::{self, Decision, Event, Opening, Settings as Rules, World};
-use crate::confirmation::declare::{Declared, Origin, declared};
+use crate::confirmation::declare::{Declared, DryRun, Origin, Rule, Show, declared};
 use crate::confirmation::digest::{Asked, Digest, digest};
-use crate::confirmation::limits::OpenLimits;
-use crate::confirmation::people::{Assurance, Directory, Identity, Person, PersonId, Requester, Who};
-use crate::confirmation::policy::{Joined, Source, Subject, join};
+use crate::confirmation::limits::{OpenLimits, Paces, delay_moves_deadline};
+use crate::confirmation::people::{Assurance, Directory, Identity, Label, Person, PersonId, Requester, Who};
+use crate::confirmation::policy::{Exempted, Joined, Source, Stamp, Subject, join};
 use crate::confirmation::record::{Cause, ConfirmationId, Kind, Place, Record};
-use crate::confirmation::texts::shown_run;
+use crate::confirmation::texts::{ShownRun, shown_run};
 use crate::confirmation::{Code, code};
-use crate::people::{CHAT_USER, Role};
+use crate::lookup::Datastore;
+use crate::noting::SecretVersion;
+use crate::people::{CHAT_USER, Principal, Role, SYSTEM_USER, Via, Wish, authorize};
 use crate::{Content, Settings};
 use squall_content::{Action, Alias};
 use squall_expr::Host;
-use squall_model::{ActionRef, Execution, ExecutionId, Ids, Map, Secret, Status, Str, Timestamp, Value};
-use squall_store::{Confirmation, ConfirmationFilter, Due, DueKind, Op, Outgoing, Page, Store};
+use squall_model::{ActionRef, Execution, Ids, Map, Secret, Str, Timestamp, Value};
+use squall_store::{ConfirmationFilter, Op, Page, Store};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What asking needs to know of the world.
 pub(crate) struct Asker<'a> {
@@ -31,6 +38,10 @@ pub(crate) struct Asker<'a> {
     pub ids: &'a dyn Ids,
     pub settings: &'a Settings,
     pub now: Timestamp,
+    /// How long new codes are.
+    pub length: code::Length,
+    /// When questions left for each channel.
+    pub paces: &'a Mutex<Paces>,
 }
 
 /// Something that may have to wait for people.
@@ -42,18 +53,74 @@ pub(crate) struct Wanted<'a> {
     pub root: &'a Execution,
     /// Final parameters, runner's and own together.
     pub params: &'a Map,
+    /// The secrets that they were made of.
+    pub secrets: Vec<SecretVersion>,
     /// Rules that a release further up covers.
     pub covered: BTreeSet<String>,
     /// The command as typed.
     pub command: Option<String>,
+    /// What the caller wants asked in addition, or null.
+    pub call: &'a Value,
 }
 
+/// Which rules ask about something.
+#[derive(Debug, Default)]
+pub(crate) struct Demanded {
+    rules: Vec<Arc<Rule>>,
+    /// Rules about children that the root's question asks as well.
+    pulled: Vec<(Arc<Rule>, ActionRef)>,
+    exempted: Vec<Exempted>,
+}
+
+impl Demanded {
+    /// Whether nobody is to be asked.
+    pub fn is_nothing(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Ids of the rules that ask.
+    pub fn ids(&self) -> Vec<String> {
+        self.rules.iter().map(|rule| rule.id.clone()).collect()
+    }
+
+    /// One row of the audit log for each exemption that let something run unasked.
+    pub fn exemption_ops(&self, execution: &Execution, now: Timestamp) -> Vec<Op> {
+        let one = |used: &Exempted| Op::Audit {
+            at: now,
+            event: "exemption_used".into(),
+            person: Some(PersonId::user(&user(execution)).as_str().to_owned()),
+            confirmation: None,
+            execution: Some(execution.id),
+            data: Value::from_pairs([
+                ("exemption", Value::from(used.id.as_str())),
+                ("reason", used.reason.as_str().into()),
+                ("action", execution.request.action.to_string().into()),
+            ]),
+        };
+        self.exempted.iter().map(one).collect()
+    }
+}
+
+/// People who are asked in private at most.
+const MOST_ASKED: usize = 20;
 /// Users listed when a set is counted.
 const USERS: u64 = 10_000;
 
-impl Asker<'_> {
-    /// Everybody who must agree; nothing when it may run. An error refuses the run.
-    pub fn demand(&self, wanted: &Wanted<'_>, host: &dyn Host) -> Result<Option<Joined>, String> {
+impl<'a> Asker<'a> {
+    /// Every rule that asks about something; none means that it may run. An error refuses the run.
+    pub fn demand(&self, wanted: &Wanted<'_>, host: &dyn Host) -> Result<Demanded, String> {
+        let mut declared = self.declared(wanted.action)?;
+        if let Some(alias) = wanted.alias
+            && let Some(value) = &alias.confirm
+        {
+            declared.push(read(Origin::Alias(&alias.reference), value)?);
+        }
+        declared.push(read(Origin::Call, wanted.call)?);
+        let is_root = wanted.execution.parent.is_none() && wanted.action.definition.is_some();
+        let says_nothing = declared.iter().all(|d| *d == Declared::Nothing);
+        if says_nothing && self.content.policy().is_empty() && !is_root {
+            return Ok(Demanded::default());
+        }
         let (person, _) = self.requester(wanted.root);
         let tags: Vec<(Str, Str)> = tags(wanted.action);
         let channel = place(wanted.root).map(|p| p.channel_id());
@@ -73,32 +140,21 @@ impl Asker<'_> {
             host,
             now: self.now,
         };
-        let mut declared = self.declared(wanted.action)?;
-        if let Some(alias) = wanted.alias
-            && let Some(value) = &alias.confirm
-        {
-            declared.push(read(Origin::Alias(&alias.reference), value)?);
-        }
         let policy = self.content.policy();
         let demand = policy.demand(&subject, &declared).map_err(|e| e.to_string())?;
         for doubt in &demand.doubts {
             tracing::warn!(execution = %wanted.execution.id, %doubt, "a condition failed and therefore asks");
         }
-        let mut rules = demand.rules;
-        let mut pulled = Vec::new();
-        if wanted.execution.parent.is_none() && wanted.action.definition.is_some() {
-            pulled = self.pulled_up(wanted.action, &subject)?;
-            rules.extend(pulled.iter().map(|(rule, _)| rule.clone()));
-            let mut seen = BTreeSet::new();
-            rules.retain(|rule| seen.insert(rule.id.clone()));
+        let mut all = Demanded { rules: demand.rules, pulled: Vec::new(), exempted: demand.exempted };
+        if is_root {
+            all.pulled = self.pulled_up(wanted.action, &subject)?;
+            for (rule, _) in &all.pulled {
+                if !all.rules.iter().any(|known| known.id == rule.id) {
+                    all.rules.push(rule.clone());
+                }
+            }
         }
-        let Some(mut joined) = join(&rules, channel.is_some()) else { return Ok(None) };
-        joined.include(&pulled);
-        let params = Value::from_pairs([("params", Value::from(wanted.params.clone()))]);
-        let frozen = joined.freeze(|phrase| {
-            crate::report::render(phrase, &params, squall_expr::Engine::Stack).map_err(|e| e.message)
-        })?;
-        Ok(Some(frozen))
+        Ok(all)
     }
 
     /// What an action says about itself, and the policies of packs about it.
@@ -119,14 +175,10 @@ impl Asker<'_> {
         Ok(all)
     }
 
-    fn pulled_up(
-        &self,
-        action: &Action,
-        subject: &Subject<'_>,
-    ) -> Result<Vec<(Arc<crate::confirmation::declare::Rule>, ActionRef)>, String> {
-        let children = closure::children(action, self.content.registry());
+    fn pulled_up(&self, action: &Action, subject: &Subject<'_>) -> Result<Vec<(Arc<Rule>, ActionRef)>, String> {
+        let children = self.content.children(action);
         let mut known = Vec::with_capacity(children.len());
-        for child in &children {
+        for child in children.iter() {
             known.push((child, tags(child), self.declared(child)?));
         }
         let children: Vec<_> = known
@@ -140,65 +192,103 @@ impl Asker<'_> {
         self.content.policy().pulled_up(subject, &children).map_err(|e| e.to_string())
     }
 
-    /// Opens a confirmation for something that must wait; an error is what the person reads, and nothing is started.
-    pub fn open(&self, wanted: &Wanted<'_>, joined: Joined) -> Result<Opened, String> {
-        let (person, assurance) = self.requester(wanted.root);
-        let origin = place(wanted.root);
-        let identities = person.identities.clone();
-        let requester = Requester {
-            person: person.id.clone(),
-            shown: person.shown(),
-            identities,
-            assurance,
-            agent: None,
-            label: None,
-        };
-        let digest =
-            self.digest(wanted.execution, wanted.action, wanted.root, wanted.params, &stamps(&joined), &requester);
-        if let Some(record) = self.same(&digest, &requester)? {
+    /// All demands about the runs of one message as one, with phrases rendered; nothing when there is none.
+    pub fn join(&self, wanted: &[Wanted<'_>], demanded: &[Demanded]) -> Result<Option<Joined>, String> {
+        let mut rules: Vec<Arc<Rule>> = Vec::new();
+        for rule in demanded.iter().flat_map(|d| &d.rules) {
+            if !rules.iter().any(|known| known.id == rule.id) {
+                rules.push(rule.clone());
+            }
+        }
+        let in_chat = wanted.first().is_some_and(|first| place(first.root).is_some());
+        let Some(mut joined) = join(&rules, in_chat) else { return Ok(None) };
+        for one in demanded {
+            joined.include(&one.pulled);
+        }
+        joined.freeze(|phrase| phrases(phrase, wanted)).map(Some)
+    }
+
+    /// Opens a confirmation for the runs of one message, after an `earlier` one if it takes its place; an error is what the
+    /// person reads, and nothing is started.
+    pub fn open(
+        &self,
+        wanted: &[Wanted<'_>],
+        joined: Joined,
+        earlier: Option<ConfirmationId>,
+    ) -> Result<Opened, String> {
+        let Some(first) = wanted.first() else { return Err("there is nothing to ask about".into()) };
+        if joined.show.dry_run == DryRun::Required {
+            return Err(format!(
+                "{} needs a dry run before anybody is asked, and dry runs are not there in this version. It was not started",
+                first.action.reference
+            ));
+        }
+        if joined.requirements.iter().any(|requirement| requirement.exclude_editor) {
+            return Err(format!(
+                "{} must not be approved by whoever last edited it, and who that is is not known in this version. It was not started",
+                first.action.reference
+            ));
+        }
+        let requester = self.frozen_requester(first.root);
+        let origin = place(first.root);
+        let stamped = stamps(&joined.rules);
+        let asked: Vec<_> = wanted.iter().map(|w| (w.execution, w.action, w.params)).collect();
+        let digest = self.digest(&asked, first.root, &stamped, &requester);
+        // A task is a step of its own, however equal: only requests join.
+        if first.execution.parent.is_none()
+            && let Some(record) = self.same(&digest, &requester)?
+        {
             return Ok(Opened::Joined(Box::new(record)));
         }
         self.fits(&requester, origin.as_ref())?;
-        let show = joined.show.clone();
-        let schemas = wanted.action.merged_parameters();
-        // Of the runner's parameters people see those that this action speaks of.
-        let speaks = |name: &Str| {
-            let own = wanted.action.parameters.contains_key(name);
-            own || wanted.execution.request.params.contains_key(name)
-        };
-        let shown: Map = wanted.params.iter().filter(|(n, _)| speaks(n)).map(|(n, v)| (n.clone(), v.clone())).collect();
-        let reference = wanted.action.reference.to_string();
-        let run = shown_run(&reference, wanted.action.description.as_deref(), &schemas, &shown, &show);
-        let taken = |code: &Code| {
-            let day = std::time::Duration::from_secs(86_400);
-            match self.store.confirmation_by_code(&code.compact()) {
-                Ok(Some(row)) => row.closed_at.is_none_or(|at| self.now.since(at) < day),
-                Ok(None) => false,
-                // Rather another code than one that two questions share; a store that is gone refuses the commit.
-                Err(_) => false,
-            }
-        };
+        let runs = wanted.iter().map(|w| (w.execution.id, self.shown(w, &joined.show))).collect();
         let opening = Opening {
-            id: ConfirmationId::draw(self.ids, self.now),
-            code: Code::draw(self.ids, code::Length::Usual, taken),
+            id: ConfirmationId::draw_after(earlier, self.ids, self.now),
+            code: Code::draw(self.ids, self.length, |code| self.is_taken(code)),
             kind: Kind::Gate,
-            runs: vec![(wanted.execution.id, run)],
+            runs,
             digest,
             requester,
             editors: Vec::new(),
-            run_as: user(wanted.execution),
-            source: source(wanted.root),
+            run_as: user(first.execution),
+            source: source(first.root),
             origin,
-            command: wanted.command.clone(),
-            places: also(&joined),
+            command: first.command.clone(),
+            places: self.places(&joined, first.root),
             joined,
-            retry_of: None,
+            secrets: wanted.iter().flat_map(|w| w.secrets.clone()).collect(),
+            task: None,
+            retry_of: earlier,
         };
+        self.hold(opening)
+    }
+
+    /// Where else it is asked: what rules name, in private where they want that, and to the requester when there is no
+    /// other place.
+    pub fn places(&self, joined: &Joined, root: &Execution) -> Vec<Place> {
+        let mut places = also(joined);
+        let directory = self.directory();
+        if joined.dm {
+            let asked = joined.requirements.iter().flat_map(|r| &r.who).flat_map(|who| directory.members(who));
+            let identities = asked.take(MOST_ASKED).flat_map(|person| person.identities);
+            places.extend(identities.map(|own| Place::direct(&own.network, &own.user_id)));
+        }
+        let in_chat = place(root).is_some_and(|_| joined.ask_origin);
+        if places.is_empty() && !in_chat {
+            let (person, _) = self.requester(root);
+            places.extend(person.identities.iter().map(|own| Place::direct(&own.network, &own.user_id)));
+        }
+        places
+    }
+
+    /// Asks, if anybody can answer.
+    pub fn hold(&self, opening: Opening) -> Result<Opened, String> {
         let rules = self.rules();
         let directory = self.directory();
         let never = |_: &Record| Ok(());
         let world = self.world(&directory, &never, &rules, "");
         let mut decision = decide::hold(opening, &world).map_err(|text| text.plain())?;
+        self.pace(&mut decision);
         for copy in &mut decision.record.copies {
             // What the outbox holds for the network inside of this store is as good as posted.
             if copy.place.network == self.settings.network {
@@ -208,13 +298,66 @@ impl Asker<'_> {
         Ok(Opened::Held(Box::new(decision)))
     }
 
+    /// Ten questions a minute and channel; the rest wait, and when even the first copy waits long, so does the deadline.
+    fn pace(&self, decision: &mut Decision) {
+        let mut paces = crate::locked(self.paces);
+        let record = &mut decision.record;
+        for copy in &mut record.copies {
+            let at = paces.ask(&copy.place.channel_id(), self.now);
+            copy.not_before = (at > self.now).then_some(at);
+        }
+        let first = record.copies.iter().map(|copy| copy.not_before.unwrap_or(self.now)).min();
+        let waits = first.map_or(Duration::ZERO, |at| at.since(self.now));
+        if let Some(delay) = delay_moves_deadline(waits, Duration::from_millis(record.timeout_ms)) {
+            record.expires_at = record.expires_at.after(delay);
+            record.moved = true;
+            decision.due.retain(|(due, _)| *due != decide::Due::Expire);
+            decision.due.push((decide::Due::Expire, record.expires_at));
+        }
+    }
+
+    /// What people see of a run. Of the runner's parameters those that the action or its caller speaks of.
+    fn shown(&self, wanted: &Wanted<'_>, show: &Show) -> ShownRun {
+        let speaks = |name: &Str| {
+            let own = wanted.action.parameters.contains_key(name);
+            own || wanted.execution.request.params.contains_key(name)
+        };
+        let params: Map =
+            wanted.params.iter().filter(|(n, _)| speaks(n)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        let reference = wanted.action.reference.to_string();
+        let schemas = wanted.action.merged_parameters();
+        let mut run = shown_run(&reference, wanted.action.description.as_deref(), &schemas, &params, show);
+        let computed = closure::computed(wanted.action, &self.content.children(wanted.action));
+        if !computed.is_empty() {
+            run.impact.push(format!("decided at run time: {}", computed.join(", ")));
+        }
+        run
+    }
+
+    /// Whether a code is open, or was closed less than a day ago.
+    pub fn is_taken(&self, code: &Code) -> bool {
+        let day = Duration::from_secs(86_400);
+        match self.store.confirmation_by_code(&code.compact()) {
+            Ok(Some(row)) => row.closed_at.is_none_or(|at| self.now.since(at) < day),
+            // A store that is gone refuses the commit.
+            Ok(None) | Err(_) => false,
+        }
+    }
+
     /// Decides what an event does to a record. `held` are the executions that it holds, as they are now.
     pub fn decide(&self, record: &Record, event: &Event, held: &[Execution], root: &Execution) -> Decision {
         let rules = self.rules();
         let directory = self.directory();
         let recheck = |record: &Record| self.recheck(record, held, root);
         let release = self.ids.hex(16);
-        decide::decide(record, event, &self.world(&directory, &recheck, &rules, &release))
+        let mut world = self.world(&directory, &recheck, &rules, &release);
+        if let Event::Answer(answer) = event
+            && answer.verdict == decide::Verdict::BreakGlass
+        {
+            let past = crate::reviews::Past::of(self.store, answer.by.id.as_str(), self.now);
+            (world.breaks_today, world.is_barred) = (past.today, past.is_barred);
+        }
+        decide::decide(record, event, &world)
     }
 
     /// Whether whoever answers may know that there is such a confirmation.
@@ -243,60 +386,94 @@ impl Asker<'_> {
         Rules { style, ..Rules::default() }
     }
 
-    pub fn directory(&self) -> People<'_> {
+    pub fn directory(&self) -> People<'a> {
         People { store: self.store }
     }
 
-    /// Whether what would run is still what was asked about.
-    fn recheck(&self, record: &Record, held: &[Execution], root: &Execution) -> Result<(), Cause> {
+    /// Whether what would run is still what was asked about, and whether its requester may still run it.
+    pub fn recheck(&self, record: &Record, held: &[Execution], root: &Execution) -> Result<(), Cause> {
+        if record.kind != Kind::Gate {
+            return self.requester_may(record, &[]);
+        }
+        let mut actions = Vec::with_capacity(held.len());
         for execution in held {
-            let Some(action) = self.content.registry().action(&execution.request.action).filter(|a| a.enabled) else {
-                return Err(Cause::ActionChanged);
-            };
-            let rules: Vec<(String, String)> = record.rules.iter().map(|r| (r.id.clone(), r.sha.clone())).collect();
-            let now = self.digest(execution, action, root, &execution.request.params, &rules, &record.requester);
-            if now != record.digest {
-                return Err(Cause::ActionChanged);
-            }
+            let action = self.content.registry().action(&execution.request.action).filter(|a| a.enabled);
+            actions.push(action.ok_or(Cause::ActionChanged)?);
         }
-        if let Some(name) = record.requester.person.user_name() {
-            let active = self.directory().person(&PersonId::user(name)).is_some_and(|p| p.active);
-            if !active {
-                return Err(Cause::MayNotRun(record.requester.shown.clone()));
-            }
+        let overlay = Default::default();
+        let data = Datastore {
+            store: self.store,
+            overlay: &overlay,
+            now: self.now,
+            key: self.settings.datastore_key.as_ref(),
+        };
+        if !record.secrets.iter().all(|secret| secret.is_current(&data)) {
+            return Err(Cause::SecretChanged);
         }
-        Ok(())
+        let asked: Vec<_> = held.iter().zip(&actions).map(|(e, action)| (e, *action, &e.request.params)).collect();
+        if self.digest(&asked, root, &stamps(&record.rules), &record.requester) != record.digest {
+            return Err(Cause::ActionChanged);
+        }
+        self.requester_may(record, if root.id == held.first().map_or(root.id, |e| e.id) { &actions } else { &[] })
     }
 
+    /// Whether the account of whoever asked is gone or was deactivated.
+    pub fn is_gone(&self, record: &Record) -> bool {
+        let account = record.requester.person.user_name().or_else(|| record.requester.through.as_ref()?.user_name());
+        let Some(name) = account.filter(|name| has_account(name)) else { return false };
+        // An account that cannot be read is looked at again before the release.
+        self.store.user(name).is_ok_and(|user| user.is_none_or(|user| !user.active))
+    }
+
+    /// Whether the requester is still there and may run `actions`. Tasks are run by right of who installed the pack.
+    fn requester_may(&self, record: &Record, actions: &[&Arc<Action>]) -> Result<(), Cause> {
+        let Some(name) = record.requester.person.user_name().filter(|name| has_account(name)) else { return Ok(()) };
+        let gone = || Cause::MayNotRun(record.requester.shown.clone());
+        let person = self.directory().person(&PersonId::user(name)).filter(|p| p.active).ok_or_else(gone)?;
+        let role = person.roles.iter().filter_map(|r| Role::parse(r)).max().unwrap_or(Role::Guest);
+        let who = Principal { user: name.to_owned(), role, via: Via::Token };
+        let may = |action: &&Arc<Action>| authorize(&who, Wish::Run(action)).is_ok();
+        if actions.iter().all(may) { Ok(()) } else { Err(gone()) }
+    }
+
+    /// The digest of the runs of one message, in their order.
     fn digest(
         &self,
-        execution: &Execution,
-        action: &Arc<Action>,
+        runs: &[(&Execution, &Arc<Action>, &Map)],
         root: &Execution,
-        params: &Map,
         rules: &[(String, String)],
         requester: &Requester,
     ) -> Digest {
-        let prepared = self.content.prepared(action);
-        let is_secret = |name: &str| prepared.is_secret(name);
         let channel = place(root).map(|p| p.channel_id());
-        let closure = closure::closure_sha(action, self.content.registry());
-        let asked = Asked {
-            action: &action.reference,
-            action_sha: &closure::action_sha(action),
-            params,
-            is_secret: &is_secret,
-            run_as: &user(execution),
-            requester: requester.person.as_str(),
-            source: source(root).as_str(),
-            channel: channel.as_deref(),
-            closure_sha: closure.as_deref(),
-            rules,
-            dry_run_sha: None,
-            epoch: None,
-        };
+        let known: Vec<_> = runs
+            .iter()
+            .map(|(execution, action, params)| {
+                let children = self.content.children(action);
+                let (action_sha, closure_sha) = (closure::action_sha(action), closure::closure_sha(&children));
+                (*action, *params, user(execution), action_sha, closure_sha, self.content.prepared(action))
+            })
+            .collect();
+        let secrets: Vec<_> = known.iter().map(|k| move |name: &str| k.5.is_secret(name)).collect();
+        let asked: Vec<Asked<'_>> = known
+            .iter()
+            .zip(&secrets)
+            .map(|((action, params, run_as, action_sha, closure_sha, _), is_secret)| Asked {
+                action: &action.reference,
+                action_sha,
+                params,
+                is_secret,
+                run_as,
+                requester: requester.person.as_str(),
+                source: source(root).as_str(),
+                channel: channel.as_deref(),
+                closure_sha: closure_sha.as_deref(),
+                rules,
+                dry_run_sha: None,
+                epoch: None,
+            })
+            .collect();
         let key = self.settings.datastore_key.as_ref().map(|k| k.to_text()).unwrap_or_default();
-        digest(&[asked], &Secret::new(key.into_bytes()))
+        digest(&asked, &Secret::new(key.into_bytes()))
     }
 
     /// An open record about the very same thing of the same person.
@@ -342,13 +519,35 @@ impl Asker<'_> {
                 .and_then(|v| if path.len() == 1 { Some(v) } else { v.at(&path[1..]) })
                 .and_then(Value::as_str)
         };
-        if let (Some(network), Some(id)) = (text(&["chat", "network"]), text(&["chat", "user_id"])) {
+        // Only what squall's own adapter heard: a bot in front of squall can write whatever it likes into its context.
+        if root.request.reply_to.is_some()
+            && let (Some(network), Some(id)) = (text(&["chat", "network"]), text(&["chat", "user_id"]))
+        {
             let identity = Identity { network: network.to_owned(), workspace: None, user_id: id.to_owned() };
             let name = text(&["chat", "user_name"]).unwrap_or(id);
             return self.chat_person(&identity, name);
         }
         let name = user(root);
+        if let Some(label) = label(root) {
+            let person = Person { id: PersonId::label(&label.user), name: label.user, ..Person::user(&name) };
+            return (person, Assurance::A0);
+        }
         (self.directory().person(&PersonId::user(&name)).unwrap_or_else(|| Person::user(&name)), Assurance::A2)
+    }
+
+    /// The person behind an execution as a record keeps them.
+    pub fn frozen_requester(&self, root: &Execution) -> Requester {
+        let (person, assurance) = self.requester(root);
+        let label = label(root);
+        Requester {
+            shown: person.shown(),
+            identities: person.identities,
+            assurance,
+            agent: None,
+            through: label.as_ref().map(|_| PersonId::user(&user(root))),
+            label,
+            person: person.id,
+        }
     }
 
     /// Somebody on a chat network: the linked user, or the bare identity.
@@ -384,104 +583,19 @@ pub(crate) fn link_name(identity: &Identity) -> String {
     format!("link/{}", squall_model::to_json(&parts.to_vec().into()))
 }
 
-/// Turns a request into a held one: its parameters are final from now on.
-pub(crate) fn hold(execution: &mut Execution, params: Map, record: &Record) {
-    let mut request = (*execution.request).clone();
-    request.params = params;
-    request.context.insert("confirmation".into(), Value::from_pairs([("id", record.id.to_string())]));
-    execution.request = Arc::new(request);
-    execution.log.push((record.held_at, Status::Pending));
-    execution.status = Status::Pending;
-    execution.result = Value::from_pairs([("confirmation", record.to_value())]);
+/// The engine itself and people in chat without an account run things under names that have no record.
+fn has_account(name: &str) -> bool {
+    name != CHAT_USER && name != SYSTEM_USER
 }
 
-/// The rows of a decision: the record, what is due, what is said, what the audit log gets.
-pub(crate) fn ops(decision: &Decision, expected: Option<u64>, root: ExecutionId, now: Timestamp) -> Vec<Op> {
-    let record = &decision.record;
-    let mut ops = Vec::new();
-    if decision.changed || expected.is_none() {
-        ops.push(Op::PutConfirmation { row: Box::new(row(record, root)), expected });
+/// The alias through which an execution was asked for, if it is still there.
+pub(crate) fn alias_of(execution: &Execution, content: &Content) -> Option<Arc<Alias>> {
+    if let Some(reference) = execution.request.reply_to.as_ref().and_then(|reply| reply.alias.as_ref()) {
+        return content.registry().alias(reference).cloned();
     }
-    if let Some((owner, _)) = record.runs.first() {
-        for (due, at) in &decision.due {
-            let due = Due { owner: *owner, root, kind: DueKind::Deadline, number: due.number(), at: *at };
-            ops.push(Op::SetDue(due));
-        }
-        if record.state.is_final() {
-            let reminders = (0..record.remind.len() as u32).map(decide::Due::Remind);
-            let escalations = (0..record.escalate.len() as u32).map(decide::Due::Escalate);
-            for due in reminders.chain(escalations).chain([decide::Due::Expire]) {
-                ops.push(Op::ClearDue { owner: *owner, kind: DueKind::Deadline, number: due.number() });
-            }
-        }
-    }
-    for audit in &decision.audit {
-        ops.push(Op::Audit {
-            at: now,
-            event: audit.event.to_owned(),
-            person: audit.person.as_ref().map(|p| p.as_str().to_owned()),
-            confirmation: Some(record.id.to_string()),
-            execution: record.runs.first().map(|(id, _)| *id),
-            data: audit.data.clone(),
-        });
-    }
-    ops.extend(decision.says.iter().filter_map(|say| message(say, record, now)).map(|m| Op::Post(Box::new(m))));
-    ops
-}
-
-/// One message of a decision; what goes back to a caller is none.
-///
-/// An `edit` replaces the first line of the question of that confirmation and takes away the ways to answer it; networks that
-/// cannot change a message leave it out, since the same is said in a message of its own.
-fn message(say: &decide::Say, record: &Record, now: Timestamp) -> Option<Outgoing> {
-    let (place, kind) = match &say.to {
-        decide::To::Place(place) => (place, "confirmation"),
-        decide::To::Ask(copy) => (&record.copies.get(*copy)?.place, "question"),
-        decide::To::Edit(copy) => (&record.copies.get(*copy)?.place, "edit"),
-        decide::To::Caller => return None,
-    };
-    let mut body = Map::new();
-    body.insert("kind".into(), kind.into());
-    body.insert("message".into(), say.text.plain().into());
-    body.insert("confirmation".into(), record.id.to_string().into());
-    body.insert("state".into(), record.state.as_str().into());
-    if kind == "question" {
-        body.insert("code".into(), record.code.to_string().into());
-        body.insert("expires_at".into(), record.expires_at.to_iso().into());
-    }
-    if let Some((execution, _)) = record.runs.first() {
-        body.insert("execution".into(), execution.to_string().into());
-    }
-    Some(Outgoing {
-        id: 0,
-        network: place.network.clone(),
-        channel: place.channel.clone(),
-        thread: place.thread.clone(),
-        body: body.into(),
-        dedup: say.dedup.clone(),
-        created: now,
-        not_before: now,
-        tries: 0,
-    })
-}
-
-/// The stored form of a record.
-pub(crate) fn row(record: &Record, root: ExecutionId) -> Confirmation {
-    Confirmation {
-        id: record.id.to_string(),
-        code: record.code.compact(),
-        root,
-        executions: record.runs.iter().map(|(id, _)| *id).collect(),
-        state: record.state.as_str().to_owned(),
-        version: record.version,
-        requester: record.requester.person.as_str().to_owned(),
-        network: record.origin.as_ref().map(|p| p.network.clone()),
-        channel: record.origin.as_ref().map(|p| p.channel.clone()),
-        held_at: record.held_at,
-        expires_at: record.expires_at,
-        closed_at: record.ending.as_ref().filter(|_| record.state.is_final()).map(|e| e.at),
-        json: record.to_json(),
-    }
+    let id = execution.request.context.get("action_alias_ref")?.get("id")?.as_str()?;
+    let is_it = |alias: &&Arc<Alias>| crate::view::object_id(&crate::view::alias_uid(alias)) == id;
+    content.registry().aliases.values().find(is_it).cloned()
 }
 
 /// Whether people were asked about an execution: its stored parameters are final then, and nothing is rendered again.
@@ -496,20 +610,47 @@ fn read(origin: Origin<'_>, value: &Value) -> Result<Declared, String> {
     })
 }
 
-fn stamps(joined: &Joined) -> Vec<(String, String)> {
-    joined.rules.iter().map(|r| (r.id.clone(), r.sha.clone())).collect()
+fn stamps(rules: &[Stamp]) -> Vec<(String, String)> {
+    rules.iter().map(|r| (r.id.clone(), r.sha.clone())).collect()
+}
+
+/// A phrase with the parameters of each run; different ones are typed one after the other.
+fn phrases(phrase: &str, wanted: &[Wanted<'_>]) -> Result<String, String> {
+    let mut all: Vec<String> = Vec::new();
+    for one in wanted {
+        let params = Value::from_pairs([("params", Value::from(one.params.clone()))]);
+        let text = crate::report::render(phrase, &params, squall_expr::Engine::Stack).map_err(|e| e.message)?;
+        if !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    Ok(all.join(" "))
 }
 
 fn tags(action: &Action) -> Vec<(Str, Str)> {
     action.tags.iter().map(|t| (t.name.clone(), t.value.clone())).collect()
 }
 
-fn user(execution: &Execution) -> String {
+pub(crate) fn user(execution: &Execution) -> String {
     execution.request.context.get("user").and_then(Value::as_str).unwrap_or(CHAT_USER).to_owned()
 }
 
+/// What a bot in front of squall says about whoever typed a command; proves nothing.
+fn label(root: &Execution) -> Option<Label> {
+    if source(root) != Source::Chat || root.request.reply_to.is_some() {
+        return None;
+    }
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let context = &root.request.context;
+    Some(Label {
+        user: text(context.get("api_user")),
+        channel: text(context.get("source_channel")),
+        route: text(root.request.notify.at(&["on-complete", "routes"]).and_then(Value::as_list).and_then(<[_]>::first)),
+    })
+}
+
 /// Where a root's command was typed.
-fn place(root: &Execution) -> Option<Place> {
+pub(crate) fn place(root: &Execution) -> Option<Place> {
     root.request.reply_to.as_ref().map(|reply| Place {
         network: reply.network.clone(),
         channel: reply.channel.clone(),
@@ -518,17 +659,19 @@ fn place(root: &Execution) -> Option<Place> {
     })
 }
 
-/// Where a root came from.
-fn source(root: &Execution) -> Source {
-    match &root.request.reply_to {
-        Some(_) => Source::Chat,
-        None if root.request.context.contains_key("rule") => Source::Rule,
-        None => Source::Api,
+/// Through which door a root came.
+pub(crate) fn source(root: &Execution) -> Source {
+    let known = Source::ALL.iter().find(|(name, _)| *name == root.request.source);
+    match (known, &root.request.reply_to) {
+        (Some((_, source)), _) => *source,
+        // Rows of older programs.
+        (None, Some(_)) => Source::Chat,
+        (None, None) => Source::Api,
     }
 }
 
 /// Places that rules name besides the origin, as `network:channel`.
-fn also(joined: &Joined) -> Vec<Place> {
+pub(crate) fn also(joined: &Joined) -> Vec<Place> {
     let one = |text: &String| {
         let (network, channel) = text.split_once(':')?;
         Some(Place { network: network.to_owned(), channel: channel.to_owned(), thread: None, private: false })

@@ -36,6 +36,11 @@ fn code_sha(action: &Action) -> Option<String> {
     })
 }
 
+/// SHA-256 of the script that an action runs, if it runs one.
+pub(crate) fn script_sha(action: &Action) -> Option<String> {
+    if action.definition.is_some() || action.runner.name != "local-shell-script" { None } else { code_sha(action) }
+}
+
 /// The actions that a workflow names in its text, and those that they name, without itself.
 ///
 /// Names that are computed at run time are not among them; their tasks are checked when they start.
@@ -60,12 +65,30 @@ pub(crate) fn children(action: &Action, registry: &Registry) -> Vec<Arc<Action>>
     found
 }
 
+/// Names of actions that a workflow computes when it runs, as they are written.
+pub(crate) fn computed(action: &Action, children: &[Arc<Action>]) -> Vec<String> {
+    let own = action.definition.iter().map(|d| d.text.to_string());
+    let below = children.iter().flat_map(|c| c.definition.clone()).map(|d| d.text.to_string());
+    let mut found: Vec<String> =
+        own.chain(below).flat_map(|text| text.lines().filter_map(computed_name).collect::<Vec<_>>()).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// `action: <% ctx().name %>`
+fn computed_name(line: &str) -> Option<String> {
+    let line = line.trim().trim_start_matches("- ").trim_start();
+    let name = ["action:", "ref:", "workflow:"].iter().find_map(|key| line.strip_prefix(key))?;
+    let name = name.trim().trim_matches(['"', '\'']);
+    (name.starts_with("<%") || name.starts_with("{{")).then(|| name.to_owned())
+}
+
 /// SHA-256 over the children of a workflow; nothing when it has none.
-pub(crate) fn closure_sha(action: &Action, registry: &Registry) -> Option<String> {
-    let all = children(action, registry);
-    if all.is_empty() {
+pub(crate) fn closure_sha(children: &[Arc<Action>]) -> Option<String> {
+    if children.is_empty() {
         return None;
     }
-    let lines: String = all.iter().map(|child| format!("{} {}\n", child.reference, action_sha(child))).collect();
+    let lines: String = children.iter().map(|child| format!("{} {}\n", child.reference, action_sha(child))).collect();
     Some(sha256_hex(&lines))
 }

@@ -6,7 +6,7 @@ use squall_content::{Action, Registry};
 use squall_expr::alias::{Entry, Matcher, Options, representations};
 use squall_model::{ActionRef, Map, Value};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// A snapshot of all content.
 pub struct Content {
@@ -15,7 +15,12 @@ pub struct Content {
     policy: Arc<Policy>,
     strict: Matcher<ActionRef>,
     kind: Matcher<ActionRef>,
+    /// What workflows name, found out once for each: a snapshot never changes.
+    children: Mutex<HashMap<ActionRef, Children>>,
 }
+
+/// The actions that a workflow names in its text, and those that they name.
+type Children = Arc<[Arc<Action>]>;
 
 impl Content {
     /// Prepares a snapshot. Formats that cannot be read were reported when the packs were loaded.
@@ -40,7 +45,7 @@ impl Content {
         let (strict, _) = Matcher::new(entries(), Options::default());
         let (kind, _) = Matcher::new(entries(), lenient);
         let prepared = registry.actions.values().map(|a| (a.reference.clone(), Arc::new(Prepared::new(a)))).collect();
-        Content { registry, prepared, policy, strict, kind }
+        Content { registry, prepared, policy, strict, kind, children: Mutex::default() }
     }
 
     /// The packs.
@@ -54,6 +59,16 @@ impl Content {
             Some(prepared) => prepared.clone(),
             None => Arc::new(Prepared::new(action)),
         }
+    }
+
+    /// The actions that a workflow names in its text, and those that they name, without itself.
+    pub(crate) fn children(&self, action: &Action) -> Children {
+        if let Some(known) = crate::locked(&self.children).get(&action.reference) {
+            return known.clone();
+        }
+        let found: Children = crate::closure::children(action, &self.registry).into();
+        crate::locked(&self.children).insert(action.reference.clone(), found.clone());
+        found
     }
 
     /// The server's rules of confirmation.

@@ -3,6 +3,7 @@
 use crate::turn::Input;
 use crate::{Engine, limits};
 use futures::future::{self, Either, FutureExt};
+use squall_store::DueKind;
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -17,6 +18,8 @@ impl Engine {
     /// Fires what is due until `stop` becomes true.
     pub async fn run_due(&self, mut stop: watch::Receiver<bool>) {
         loop {
+            self.watch_clock().await;
+            self.seen().await;
             let fired = self.fire_due().await;
             let pause = match fired {
                 Ok(0) => self.until_next(),
@@ -51,7 +54,12 @@ impl Engine {
         let mut waits = Vec::with_capacity(rows.len());
         for row in &rows {
             trees.insert(row.root);
-            waits.push(self.send(row.root, Input::Due(row.clone())));
+            waits.push(async move {
+                if row.kind == DueKind::Deadline {
+                    self.answers_before(row.at).await;
+                }
+                self.send(row.root, Input::Due(row.clone())).await
+            });
         }
         let answers = future::join_all(waits).await;
         let refused = answers.iter().filter(|a| matches!(a, crate::turn::Answer::Refused(_))).count();

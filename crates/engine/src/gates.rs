@@ -2,6 +2,7 @@
 //!
 //! To add a gate: a function here and a line in [`pass`], with the reason for its place.
 
+use crate::noting::{Noting, Seen};
 use crate::people::{Principal, Via, Wish, authorize};
 use crate::refusal::Refusal;
 use crate::request::{Request, Source};
@@ -13,14 +14,29 @@ use std::sync::Arc;
 /// What the gates decided.
 pub(crate) enum Verdict {
     /// It may run, unless people must be asked first, which [`crate::Engine::held_or_not`] finds out.
-    Run(Requested),
+    /// The secrets are those that its caller's templates were made of.
+    Run(Requested, Seen),
     /// Its templates fail: it is stored as failed, and the caller is told.
     Stillborn { requested: Requested, outcome: Outcome, message: String },
 }
 
 /// Keys of the context that say who asked and how: the engine's alone.
-const OWN_KEYS: &[&str] =
-    &["user", "api_user", "source_channel", "chat", "action_alias_ref", "confirmation", "parent", "pack", "rbac"];
+const OWN_KEYS: &[&str] = &[
+    "user",
+    "api_user",
+    "source_channel",
+    "chat",
+    "action_alias_ref",
+    "confirmation",
+    "parent",
+    "pack",
+    "rbac",
+    "rule",
+    "trigger_instance",
+    "mistral",
+    "orquesta",
+    "chain",
+];
 
 /// Passes a request through all gates.
 ///
@@ -31,7 +47,8 @@ pub(crate) fn pass(engine: &Engine, content: &Content, request: &Request) -> Res
     let prepared = content.prepared(&action);
     authorize(&request.who, Wish::Run(&action))?;
     let context = context(request, &action)?;
-    let params = match rendered(engine, content, request, &action, &context) {
+    let seen = Seen::default();
+    let params = match rendered(engine, content, request, &action, &context, &seen) {
         Ok(params) => params,
         Err(Failed::Refused(refusal)) => return Err(refusal),
         Err(Failed::Template(outcome)) => {
@@ -41,7 +58,7 @@ pub(crate) fn pass(engine: &Engine, content: &Content, request: &Request) -> Res
         }
     };
     params::check(&prepared, &params).map_err(Refusal::Invalid)?;
-    Ok(Verdict::Run(requested(request, &action, params, context)))
+    Ok(Verdict::Run(requested(request, &action, params, context), seen))
 }
 
 fn requested(request: &Request, action: &Action, params: Map, context: Map) -> Requested {
@@ -54,6 +71,7 @@ fn requested(request: &Request, action: &Action, params: Map, context: Map) -> R
         definition: action.definition.as_ref().map(|d| d.sha.to_string()),
         reply_to: request.reply_to.clone(),
         delay_ms: request.delay_ms,
+        source: request.source.as_str().to_owned(),
     }
 }
 
@@ -69,7 +87,8 @@ fn existing(registry: &Registry, request: &Request) -> Result<Arc<Action>, Refus
 
 /// The context: what the caller adds, under what only the engine says.
 fn context(request: &Request, action: &Action) -> Result<Map, Refusal> {
-    let trusted = request.source != Source::Api || request.who.via == Via::Internal;
+    let by_us = matches!(request.source, Source::Chat | Source::Rule | Source::Timer | Source::Internal);
+    let trusted = by_us || request.who.via == Via::Internal;
     let mut context = Map::new();
     for (key, value) in &request.context {
         if !trusted && OWN_KEYS.contains(&&**key) {
@@ -94,6 +113,7 @@ fn rendered(
     request: &Request,
     action: &Action,
     context: &Map,
+    seen: &Seen,
 ) -> Result<Map, Failed> {
     let prepared = content.prepared(action);
     let invalid = |why| Failed::Refused(Refusal::Invalid(why));
@@ -102,7 +122,8 @@ fn rendered(
         return params::cast_alias(&prepared, request.params.clone()).map_err(invalid);
     }
     let lookup = engine.request_lookup(&request.who);
-    let host = lookup.lookup();
+    let lookup = lookup.lookup();
+    let host = Noting { host: &lookup, seen };
     let around = params::Around { context, config: content.config(&action.reference.pack), host: &host };
     params::live(&prepared, &request.params, &around).map_err(|failure| match failure {
         params::Failure::Cast(text) => Failed::Refused(Refusal::Invalid(text)),

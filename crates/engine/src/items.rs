@@ -67,6 +67,19 @@ impl Engine {
         }
     }
 
+    /// The host for what a definition says, with the rights of the run: what it decrypts was decided by whoever installed
+    /// the pack.
+    pub(crate) fn run_lookup(&self, context: &squall_model::Map) -> RequestLookup<'_> {
+        let name = |key: &str| context.get(key).and_then(squall_model::Value::as_str);
+        RequestLookup {
+            engine: self,
+            content: self.content(),
+            overlay: RefCell::default(),
+            user: name("api_user").or_else(|| name("user")).unwrap_or(crate::people::SYSTEM_USER).to_owned(),
+            may_decrypt: true,
+        }
+    }
+
     /// An item; in clear when `decrypt` is set and the caller may.
     pub fn item(&self, scope: &ItemScope, name: &str, decrypt: bool, who: &Principal) -> Result<Option<Item>, Refusal> {
         authorize(who, read_wish(scope))?;

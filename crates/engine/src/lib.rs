@@ -13,6 +13,7 @@
 pub mod alias;
 pub mod answers;
 mod asking;
+mod changes;
 mod closure;
 pub mod confirmation;
 mod content;
@@ -20,18 +21,22 @@ mod definitions;
 mod due;
 pub mod event;
 mod gates;
+mod inbox;
+pub mod inquiries;
 mod items;
 pub mod labelled;
 pub mod limits;
 mod lookup;
 mod mailbox;
 mod native;
+mod noting;
 mod params;
 pub mod people;
 mod recovery;
 mod refusal;
 pub mod report;
 mod request;
+pub mod reviews;
 mod settings;
 mod spawn;
 pub mod texts;
@@ -44,10 +49,11 @@ mod work;
 pub use alias::{Command, Commanded};
 pub use content::Content;
 pub use event::Event;
+pub use inbox::Received;
 pub use items::ItemWrite;
 pub use people::{Principal, Role, Via, Wish, authorize};
 pub use refusal::Refusal;
-pub use request::{Request, Source};
+pub use request::{OnHold, Request, Source};
 pub use settings::Settings;
 
 use definitions::Definitions;
@@ -108,6 +114,10 @@ struct Inner {
     waiting: Mutex<HashMap<ExecutionId, Vec<oneshot::Sender<()>>>>,
     guesses: Mutex<answers::Wrong>,
     draining: AtomicBool,
+    paces: Mutex<confirmation::limits::Paces>,
+    in_flight: Mutex<inbox::InFlight>,
+    anchor: Mutex<changes::Anchor>,
+    seen: Mutex<Timestamp>,
 }
 
 impl Engine {
@@ -116,6 +126,7 @@ impl Engine {
         let (events, _) = broadcast::channel(limits::STREAM_EVENTS as usize);
         Engine {
             inner: Arc::new(Inner {
+                anchor: Mutex::new(Engine::anchor(&*parts.clock)),
                 store: parts.store,
                 clock: parts.clock,
                 ids: parts.ids,
@@ -131,6 +142,9 @@ impl Engine {
                 waiting: Mutex::default(),
                 guesses: Mutex::default(),
                 draining: AtomicBool::new(false),
+                paces: Mutex::default(),
+                in_flight: Mutex::default(),
+                seen: Mutex::default(),
             }),
         }
     }
@@ -181,6 +195,12 @@ impl Engine {
     pub fn swap(&self, registry: Registry, policy: Arc<confirmation::Policy>) {
         let content = Arc::new(Content::new(registry, policy));
         *self.inner.content.write().unwrap_or_else(PoisonError::into_inner) = content;
+        let engine = self.clone();
+        self.inner.runtime.spawn(Box::pin(async move {
+            if let Err(error) = engine.review_open().await {
+                tracing::error!(%error, "cannot look at the open confirmations; each is looked at again before its release");
+            }
+        }));
     }
 
     /// Hears every event from now on; whoever is too slow misses some and is told so.

@@ -33,6 +33,12 @@ pub const STREAM_EVENTS: u64 = 1_024;
 pub const DUE_PAGE: u64 = 256;
 /// Bytes of a result.
 pub const RESULT_BYTES: u64 = 64 << 20;
+/// Open confirmations of one requester, in one channel, in all (`confirmation::limits`).
+pub const OPEN_OF_REQUESTER: u64 = 20;
+/// In one channel.
+pub const OPEN_IN_CHANNEL: u64 = 100;
+/// In all.
+pub const OPEN_IN_ALL: u64 = 100_000;
 /// Passwords that are hashed at once.
 pub const PASSWORD_HASHES: u64 = 2;
 
@@ -53,5 +59,12 @@ pub const ALL: &[Limit] = &[
     Limit { what: "events a stream reader may be behind", bound: STREAM_EVENTS, beyond: "the stream is closed" },
     Limit { what: "due rows read at once", bound: DUE_PAGE, beyond: "the rest is read next" },
     Limit { what: "bytes of a result", bound: RESULT_BYTES, beyond: "the execution fails with the number" },
+    Limit {
+        what: "open confirmations of one requester",
+        bound: OPEN_OF_REQUESTER,
+        beyond: "the run is refused with a text",
+    },
+    Limit { what: "open confirmations asked in one channel", bound: OPEN_IN_CHANNEL, beyond: "the same" },
+    Limit { what: "open confirmations", bound: OPEN_IN_ALL, beyond: "the same" },
     Limit { what: "passwords hashed at once", bound: PASSWORD_HASHES, beyond: "others wait" },
 ];

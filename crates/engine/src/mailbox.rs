@@ -165,8 +165,10 @@ impl Engine {
             settings: &inner.settings,
             now: inner.clock.now(),
             heard: inner.events.receiver_count() > 0,
+            paces: &inner.paces,
+            length: locked(&inner.guesses).code_length(inner.clock.now()),
         };
-        let fresh = matches!(inputs.first(), Some(Input::Insert { execution, .. }) if execution.id == root);
+        let fresh = matches!(inputs.first(), Some(Input::Insert { requested, .. }) if requested.first().is_some_and(|r| r.execution.id == root));
         let mut tree = match tree {
             Some(tree) => tree,
             None if fresh => Tree::empty(root),

@@ -36,9 +36,11 @@ impl Engine {
             }
             match roots.last() {
                 Some(last) if roots.len() == PAGE => after = Some(*last),
-                _ => return Ok(done),
+                _ => break,
             }
         }
+        self.recover_confirmations().await?;
+        Ok(done)
     }
 
     /// The spools that claims of attempts under way name. Any other is left over.

@@ -1,6 +1,6 @@
 //! Why the engine said no: one enum, from which HTTP statuses, exit codes and chat texts are made.
 
-use squall_model::{ExecutionId, Status};
+use squall_model::{ExecutionId, Status, Value};
 use squall_store as store;
 
 /// A request that was not carried out; nothing of it was stored, unless the variant says so.
@@ -22,6 +22,9 @@ pub enum Refusal {
         /// What they would have to be.
         needed: &'static str,
     },
+    /// They may not answer.
+    #[error("{0}")]
+    MayNotRespond(String),
     /// It does not fit the state that the thing is in.
     #[error("{0}")]
     Conflict(String),
@@ -36,6 +39,9 @@ pub enum Refusal {
     /// The same chat message or request was taken before.
     #[error("already taken as {0}")]
     Duplicate(ExecutionId),
+    /// People would have to be asked first, and the caller does not want to wait: who, in the form of the API.
+    #[error("it would have to be confirmed first, and was not started")]
+    Held(Box<Value>),
     /// A limit was reached.
     #[error("too many: {0}")]
     TooMany(String),

@@ -1,23 +1,27 @@
 //! The one door: what wants to run comes in here, passes the gates, is stored, and only then acknowledged.
 
 use crate::asking::{self, Asker, Opened, Wanted};
+use crate::noting::{Noting, SecretVersion, Seen};
 use crate::people::{Principal, Wish, authorize};
 use crate::refusal::Refusal;
-use crate::turn::{Answer, Input};
-use crate::{Content, Engine, gates, params};
-use squall_content::Alias;
-use squall_model::{ActionRef, Execution, ExecutionId, Map, ReplyTo, Status, Value};
+use crate::turn::{Answer, Input, Requested};
+use crate::{Content, Engine, gates, locked, params};
+use squall_content::{Action, Alias};
+use squall_model::{ActionRef, Execution, ExecutionId, Map, ReplyTo, Status, Timestamp, Value};
 use squall_store::{Filter, Op, Page};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// Where a request comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// The REST API, or a client that uses it.
-    Api,
-    /// Chat, by an alias: what was typed is data and never rendered.
-    Chat,
-    /// A rule.
-    Rule,
+pub use crate::confirmation::policy::Source;
+
+/// What becomes of a request about which people would have to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnHold {
+    /// It waits for them.
+    #[default]
+    Wait,
+    /// It is refused, and nothing is stored.
+    Reject,
 }
 
 /// Something to run.
@@ -41,16 +45,27 @@ pub struct Request {
     pub delay_ms: u64,
     /// A second request with the same key gets the first one's execution.
     pub key: Option<String>,
+    /// A confirmation that the caller wants in addition to what the rules ask, in the form of a declaration; or null.
+    pub confirm: Value,
+    /// What becomes of it when people must be asked.
+    pub on_hold: OnHold,
 }
 
-/// What the gate of confirmation says.
+/// What the gate of confirmation says about the runs of one message.
 pub(crate) enum Held {
-    /// It runs.
-    Runs(Box<Execution>, Vec<Op>),
-    /// It waits for people, and these are the rows that ask them.
-    Waits(Box<Execution>, Vec<Op>),
+    /// They run.
+    Runs(Vec<Requested>, Vec<Op>),
+    /// They wait for people, and these are the rows that ask them.
+    Waits(Vec<Requested>, Vec<Op>),
     /// The very same request waits already.
     Already(ExecutionId),
+}
+
+/// A run that passed the other gates.
+pub(crate) struct Passed {
+    pub execution: Execution,
+    /// Secrets that its caller's templates were made of.
+    pub seen: Seen,
 }
 
 impl Request {
@@ -66,8 +81,32 @@ impl Request {
             reply_to: None,
             delay_ms: 0,
             key: None,
+            confirm: Value::Null,
+            on_hold: OnHold::Wait,
         }
     }
+}
+
+/// What asking about a message needs to know of it.
+pub(crate) struct Asking<'a> {
+    pub alias: Option<&'a Alias>,
+    pub command: Option<&'a str>,
+    pub confirm: &'a Value,
+    pub on_hold: OnHold,
+}
+
+impl Default for Asking<'_> {
+    fn default() -> Self {
+        Asking { alias: None, command: None, confirm: &Value::Null, on_hold: OnHold::Wait }
+    }
+}
+
+/// A run with its action, final parameters and the secrets that they were made of.
+type Known = (Arc<Action>, Map, Box<Execution>, Vec<SecretVersion>);
+
+enum Final {
+    Known(Arc<Action>, Map, Box<Execution>, Vec<SecretVersion>),
+    Fails(Box<Execution>),
 }
 
 impl Engine {
@@ -76,13 +115,13 @@ impl Engine {
         let content = self.content();
         let id = self.ids().execution();
         match gates::pass(self, &content, &request)? {
-            gates::Verdict::Run(requested) => {
-                let execution = Execution::new(id, requested, self.now());
-                let held = self.held_or_not(&content, execution, None, None, &request.who)?;
-                match held {
+            gates::Verdict::Run(requested, seen) => {
+                let passed = Passed { execution: Execution::new(id, requested, self.now()), seen };
+                let asking = Asking { confirm: &request.confirm, on_hold: request.on_hold, ..Asking::default() };
+                match self.held_or_not(&content, vec![passed], &asking)? {
                     Held::Already(first) => self.stored(first),
-                    Held::Waits(execution, along) | Held::Runs(execution, along) => {
-                        self.store_request(*execution, request.key, along).await
+                    Held::Waits(requested, along) | Held::Runs(requested, along) => {
+                        self.store_request(requested, request.key, along).await
                     }
                 }
             }
@@ -104,72 +143,157 @@ impl Engine {
         self.store().execution(id)?.ok_or_else(|| Refusal::no_execution(id))
     }
 
-    /// The last gate: whether people must be asked before this runs. What must wait comes back with its question.
+    /// The last gate: whether people must be asked before the runs of one message start. All wait when one must.
     pub(crate) fn held_or_not(
         &self,
         content: &Content,
-        mut execution: Execution,
-        alias: Option<&Alias>,
-        command: Option<String>,
-        who: &Principal,
+        mut passed: Vec<Passed>,
+        asking: &Asking<'_>,
     ) -> Result<Held, Refusal> {
+        // Runs of one message stand in one tree, so that one commit releases all of them.
+        if let Some(root) = passed.first().map(|first| first.execution.id) {
+            passed.iter_mut().for_each(|one| one.execution.root = root);
+        }
+        let mut known = Vec::with_capacity(passed.len());
+        for one in passed {
+            match self.final_params(content, one)? {
+                Final::Known(action, all, execution, secrets) => known.push((action, all, execution, secrets)),
+                // It fails when it starts, in the turn that inserts it, or at the gate of a later one.
+                Final::Fails(execution) => {
+                    let requested = vec![Requested { execution, finals: None }];
+                    return Ok(Held::Runs(requested, Vec::new()));
+                }
+            }
+        }
+        self.ask(content, known, asking)
+    }
+
+    fn final_params(&self, content: &Content, passed: Passed) -> Result<Final, Refusal> {
+        let Passed { execution, seen } = passed;
         let reference = &execution.request.action;
         let action = content.registry().action(reference).cloned();
         let action = action.ok_or_else(|| Refusal::no_action(&reference.to_string()))?;
-        let asker =
-            Asker { content, store: self.store(), ids: self.ids(), settings: self.settings(), now: execution.created };
-        let lookup = self.request_lookup(who);
-        let host = lookup.lookup();
         let context = execution.request.context.clone();
-        let config = content.config(&action.reference.pack);
-        let around = params::Around { context: &context, config, host: &host };
-        // Parameters that cannot be rendered fail when it starts: nothing is hidden by asking first.
+        let lookup = self.run_lookup(&context);
+        let lookup = lookup.lookup();
+        let host = Noting { host: &lookup, seen: &seen };
+        let around = params::Around { context: &context, config: content.config(&action.reference.pack), host: &host };
         let finals = params::finals(&content.prepared(&action), &execution.request.params, &around);
-        let all: Map = match finals {
-            Ok((runner, own)) => runner.into_iter().chain(own).collect(),
-            Err(_) => execution.request.params.clone(),
+        let secrets = seen.versions(&lookup.data, &lookup.user);
+        Ok(match finals {
+            Ok((runner, own)) => {
+                Final::Known(action, runner.into_iter().chain(own).collect(), Box::new(execution), secrets)
+            }
+            Err(_) => Final::Fails(Box::new(execution)),
+        })
+    }
+
+    fn ask(&self, content: &Content, known: Vec<Known>, asking: &Asking<'_>) -> Result<Held, Refusal> {
+        let now = known.first().map_or_else(|| self.now(), |(_, _, execution, _)| execution.created);
+        let asker = self.asker(content, now);
+        let wanted: Vec<Wanted<'_>> = known
+            .iter()
+            .map(|(action, params, execution, secrets)| Wanted {
+                execution,
+                action,
+                alias: asking.alias,
+                root: execution,
+                params,
+                secrets: secrets.clone(),
+                covered: BTreeSet::new(),
+                command: asking.command.map(str::to_owned),
+                call: asking.confirm,
+            })
+            .collect();
+        let mut demanded = Vec::with_capacity(wanted.len());
+        for one in &wanted {
+            let lookup = self.run_lookup(&one.execution.request.context);
+            demanded.push(asker.demand(one, &lookup.lookup()).map_err(Refusal::Invalid)?);
+        }
+        let mut along: Vec<Op> =
+            wanted.iter().zip(&demanded).flat_map(|(w, d)| d.exemption_ops(w.execution, now)).collect();
+        let joined = asker.join(&wanted, &demanded).map_err(Refusal::Invalid)?;
+        let Some(joined) = joined else {
+            drop(wanted);
+            let cleared = |(_, params, execution, _): Known| Requested { execution, finals: Some(params) };
+            return Ok(Held::Runs(known.into_iter().map(cleared).collect(), along));
+        };
+        let decision = match asker.open(&wanted, joined, None).map_err(Refusal::Invalid)? {
+            Opened::Joined(record) => {
+                let first = record.runs.first().map(|(id, _)| *id);
+                return first.map(Held::Already).ok_or_else(|| Refusal::Broken("a confirmation holds nothing".into()));
+            }
+            Opened::Held(decision) => decision,
+        };
+        drop(wanted);
+        if asking.on_hold == OnHold::Reject {
+            return Err(Refusal::Held(Box::new(decision.record.to_value())));
+        }
+        let root = known.first().map_or(ExecutionId([0; 12]), |(_, _, execution, _)| execution.root);
+        along.extend(asking::ops(&decision, None, root, now));
+        let held = |(_, params, mut execution, _): Known| {
+            asking::hold(&mut execution, params, &decision.record);
+            Requested { execution, finals: None }
+        };
+        Ok(Held::Waits(known.into_iter().map(held).collect(), along))
+    }
+
+    /// Passes a request through every gate and stores nothing; answers the ids of the rules that would ask.
+    pub fn would_ask(&self, request: &Request) -> Result<Vec<String>, Refusal> {
+        let content = self.content();
+        let (requested, seen) = match gates::pass(self, &content, request)? {
+            gates::Verdict::Run(requested, seen) => (requested, seen),
+            gates::Verdict::Stillborn { message, .. } => return Err(Refusal::Invalid(message)),
+        };
+        let passed = Passed { execution: Execution::new(self.ids().execution(), requested, self.now()), seen };
+        let Final::Known(action, params, execution, secrets) = self.final_params(&content, passed)? else {
+            return Ok(Vec::new());
         };
         let wanted = Wanted {
             execution: &execution,
             action: &action,
-            alias,
+            alias: None,
             root: &execution,
-            params: &all,
-            covered: Default::default(),
-            command,
+            params: &params,
+            secrets,
+            covered: BTreeSet::new(),
+            command: None,
+            call: &request.confirm,
         };
-        let joined = match asker.demand(&wanted, &host).map_err(Refusal::Invalid)? {
-            None => return Ok(Held::Runs(Box::new(execution), Vec::new())),
-            Some(joined) => joined,
-        };
-        match asker.open(&wanted, joined).map_err(Refusal::Invalid)? {
-            Opened::Joined(record) => match record.runs.first() {
-                Some((id, _)) => Ok(Held::Already(*id)),
-                None => Err(Refusal::Broken("a confirmation holds nothing".into())),
-            },
-            Opened::Held(decision) => {
-                asking::hold(&mut execution, all, &decision.record);
-                let along = asking::ops(&decision, None, execution.id, execution.created);
-                Ok(Held::Waits(Box::new(execution), along))
-            }
+        let lookup = self.run_lookup(&execution.request.context);
+        let asker = self.asker(&content, execution.created);
+        let demanded = asker.demand(&wanted, &lookup.lookup()).map_err(Refusal::Invalid)?;
+        Ok(demanded.ids())
+    }
+
+    pub(crate) fn asker<'a>(&'a self, content: &'a Content, now: Timestamp) -> Asker<'a> {
+        Asker {
+            content,
+            store: self.store(),
+            ids: self.ids(),
+            settings: self.settings(),
+            now,
+            paces: &self.inner.paces,
+            length: locked(&self.inner.guesses).code_length(now),
         }
     }
 
-    /// Commits a request that passed the gates, with what belongs to it.
+    /// Commits runs that passed the gates, with what belongs to them; answers the first.
     pub(crate) async fn store_request(
         &self,
-        execution: Execution,
+        requested: Vec<Requested>,
         key: Option<String>,
         mut along: Vec<Op>,
     ) -> Result<Execution, Refusal> {
         if let Some(why) = self.unready() {
             return Err(Refusal::Unavailable(why.into()));
         }
-        let id = execution.id;
+        let Some(first) = requested.first() else { return Err(Refusal::Invalid("there is nothing to run".into())) };
+        let (id, created) = (first.execution.id, first.execution.created);
         if let Some(key) = key {
-            along.insert(0, Op::Taken { key, execution: id, at: execution.created });
+            along.insert(0, Op::Taken { key, execution: id, at: created });
         }
-        let input = Input::Insert { execution: Box::new(execution), along };
+        let input = Input::Insert { requested, along };
         match self.send(id, input).await {
             Answer::Execution(execution) => Ok(*execution),
             Answer::Refused(Refusal::Duplicate(first)) => {

@@ -56,6 +56,7 @@ pub(crate) fn child(
         definition: action.definition.as_ref().map(|d| d.sha.to_string()),
         reply_to: inherited_reply(parent, offer, &action, around),
         delay_ms: offer.child.delay_ms,
+        source: parent.request.source.clone(),
     };
     let mut child = Execution::new(around.ids.execution(), request, around.now);
     child.root = parent.root;
@@ -214,6 +215,7 @@ pub(crate) fn work_item(
         types: action.parameters.iter().filter_map(declared).collect(),
         env,
         timeout: Duration::from_secs(seconds),
+        sealed: crate::asking::is_frozen(execution).then(|| crate::closure::script_sha(action)).flatten(),
     })
 }
 

@@ -7,7 +7,16 @@
 //!
 //! Only starts may be left for the next commit, because a `requested` row says the same to recovery.
 //!
+//! The stories: `start`, `workflows`, `ends` (and attempts), `held` (confirmations), `steering` (time and people).
+//!
 //! Start reading at [`Turn::take`].
+
+mod ends;
+mod held;
+mod questions;
+mod start;
+mod steering;
+mod workflows;
 
 use crate::confirmation::decide::Outcome as Decided;
 use crate::confirmation::{self, Event};
@@ -24,14 +33,14 @@ use squall_model::{Change, Execution, ExecutionId, Ids, Map, Outcome, Status, Ti
 use squall_store::{Batch, Due, DueKind, Op, Outgoing, Store};
 use squall_workflow::{Fact, Offer, RunId, State, Stimulus};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 /// Something that waits for a tree.
 #[derive(Debug, Clone)]
 pub(crate) enum Input {
     /// A new execution that passed the gates, with what must be written along with it.
-    Insert { execution: Box<Execution>, along: Vec<Op> },
+    Insert { requested: Vec<Requested>, along: Vec<Op> },
     /// A worker wants to start an attempt.
     Claim { key: WorkKey, spool: String },
     /// An attempt ended.
@@ -48,8 +57,17 @@ pub(crate) enum Input {
     Start(ExecutionId),
     /// A claimed attempt that recovery found never started.
     Unclaim(WorkKey),
-    /// Something happened to a confirmation.
-    Confirm { id: String, event: Box<Event> },
+    /// Something happened to a confirmation; `inbox` is the entry of an answer, which goes with its decision.
+    Confirm { id: String, event: Box<Event>, inbox: Option<String> },
+    /// Something changed that a confirmation is about.
+    Review { id: String },
+}
+
+/// A new execution; what nobody is asked about comes with the final parameters that the gate saw.
+#[derive(Debug, Clone)]
+pub(crate) struct Requested {
+    pub execution: Box<Execution>,
+    pub finals: Option<Map>,
 }
 
 /// What the sender of an input is told when the commit is done.
@@ -94,6 +112,10 @@ pub(crate) struct Surroundings<'a> {
     pub now: Timestamp,
     /// Whether somebody listens to the event stream: nobody pays for events that nobody hears.
     pub heard: bool,
+    /// How long codes of new confirmations are.
+    pub length: confirmation::code::Length,
+    /// When questions left for each channel.
+    pub paces: &'a std::sync::Mutex<confirmation::limits::Paces>,
 }
 
 /// What must be settled in this turn.
@@ -138,6 +160,8 @@ pub(crate) struct Turn<'a> {
     definitions_written: HashSet<String>,
     /// Confirmations decided in this turn, which the store does not know yet.
     decided: BTreeMap<String, confirmation::Record>,
+    /// Final parameters of what passed the gate in this turn and has not started.
+    cleared: HashMap<ExecutionId, Map>,
 }
 
 /// A finished turn.
@@ -163,6 +187,7 @@ impl<'a> Turn<'a> {
             gone: Vec::new(),
             definitions_written: HashSet::new(),
             decided: BTreeMap::new(),
+            cleared: HashMap::new(),
         };
         let mut answers = Vec::with_capacity(inputs.len());
         for input in inputs {
@@ -175,7 +200,7 @@ impl<'a> Turn<'a> {
 
     fn input(&mut self, input: &Input) -> Answer {
         let done = match input {
-            Input::Insert { execution, along } => self.insert((**execution).clone(), along),
+            Input::Insert { requested, along } => self.insert(requested, along),
             Input::Claim { key, spool } => return Answer::Claim(self.claim(*key, spool)),
             Input::Finished { key, outcome } => {
                 self.attempt_ended(*key, outcome);
@@ -204,10 +229,11 @@ impl<'a> Turn<'a> {
                 self.unclaim(*key);
                 return Answer::Done;
             }
-            Input::Confirm { id, event } => return self.confirm(id, event),
+            Input::Confirm { id, event, inbox } => return self.confirm(id, event, inbox.as_deref()),
+            Input::Review { id } => return self.review(id),
         };
         let id = match input {
-            Input::Insert { execution, .. } => execution.id,
+            Input::Insert { requested, .. } => requested.first().map_or(self.tree.root, |first| first.execution.id),
             Input::Cancel { id, .. } | Input::Pause { id, .. } | Input::Resume { id, .. } => *id,
             _ => self.tree.root,
         };
@@ -283,8 +309,7 @@ impl<'a> Turn<'a> {
         self.ops.push(Op::Post(Box::new(message)));
     }
 
-    fn insert(&mut self, execution: Execution, along: &[Op]) -> Result<(), Refusal> {
-        let id = execution.id;
+    fn insert(&mut self, requested: &[Requested], along: &[Op]) -> Result<(), Refusal> {
         for op in along {
             match op {
                 Op::Post(message) => self.effects.push(Effect::Posted(message.network.clone())),
@@ -293,10 +318,14 @@ impl<'a> Turn<'a> {
             }
             self.ops.push(op.clone());
         }
-        self.publish("st2.execution__create", &execution);
-        self.tree.executions.insert(id, execution);
-        self.dirty.insert(id, Dirty::New);
-        self.starts.push_back(id);
+        for Requested { execution, finals } in requested {
+            let id = execution.id;
+            self.publish("st2.execution__create", execution);
+            self.tree.executions.insert(id, (**execution).clone());
+            self.dirty.insert(id, Dirty::New);
+            self.cleared.extend(finals.clone().map(|finals| (id, finals)));
+            self.starts.push_back(id);
+        }
         Ok(())
     }
 
@@ -367,583 +396,6 @@ impl<'a> Turn<'a> {
             now: self.around.now,
             key: self.around.settings.datastore_key.as_ref(),
         }
-    }
-
-    // ---- start -----------------------------------------------------------------------------------------------
-
-    /// Starts a requested execution: begins a workflow, runs a native action, or schedules a process.
-    fn start(&mut self, id: ExecutionId) {
-        let Some(execution) = self.tree.executions.get(&id) else { return };
-        let status = execution.status;
-        if !matches!(status, Status::Requested | Status::Scheduled | Status::Delayed) {
-            return;
-        }
-        let delay = execution.request.delay_ms;
-        if delay > 0 && status == Status::Requested {
-            let at = execution.created.after(Duration::from_millis(delay));
-            if at > self.around.now {
-                self.set_due(Due { owner: id, root: self.tree.root, kind: DueKind::Start, number: 0, at });
-                self.become_status(id, Status::Delayed, Change::default());
-                return;
-            }
-        }
-        let request = execution.request.clone();
-        let Some(action) = self.around.content.registry().action(&request.action).cloned() else {
-            let text = format!("Action \"{}\" cannot be found.", request.action);
-            return self.end(id, Outcome::failed(text));
-        };
-        let context = execution.context();
-        let prepared = self.around.content.prepared(&action);
-        let finals = if asking::is_frozen(execution) {
-            Ok(prepared.divided(&request.params))
-        } else {
-            let host = self.lookup(&context);
-            let config = self.around.content.config(&action.reference.pack);
-            let around = params::Around { context: &context, config, host: &host };
-            params::finals(&prepared, &request.params, &around)
-        };
-        let (runner, own) = match finals {
-            Ok(pair) => pair,
-            Err(failure) => return self.end(id, failure),
-        };
-        if action.runner.is_workflow() {
-            return self.begin(id, &action, runner, own);
-        }
-        if let Some(native) = native::find(&action) {
-            self.become_status(id, Status::Running, Change { attempt: Some(1), ..Change::default() });
-            let outcome = native(self, id, &runner, &own);
-            return self.end(id, outcome);
-        }
-        let item = spawn::work_item(self.tree.executions.get(&id), &action, runner, own, self.around);
-        if let Some(item) = item
-            && self.become_status(id, Status::Scheduled, Change::default())
-        {
-            self.effects.push(Effect::Dispatch(Box::new(item)));
-        }
-    }
-
-    /// Begins a workflow.
-    fn begin(&mut self, id: ExecutionId, action: &squall_content::Action, runner: Map, own: Map) {
-        let definition = match self.around.definitions.current(action) {
-            Ok(definition) => definition,
-            Err(refusal) => return self.end(id, Outcome::failed(refusal.to_string())),
-        };
-        if self.tree.depth(id) >= limits::WORKFLOW_DEPTH {
-            let text = format!("workflows are nested deeper than {}", limits::WORKFLOW_DEPTH);
-            return self.end(id, Outcome::failed(text));
-        }
-        if let Some(source) = &action.definition
-            && self.definitions_written.insert(source.sha.to_string())
-        {
-            self.ops.push(Op::Definition { sha: source.sha.to_string(), text: source.text.to_string() });
-        }
-        self.become_status(id, Status::Running, Change { attempt: Some(1), ..Change::default() });
-        let Some(execution) = self.tree.executions.get(&id) else { return };
-        let begin = match spawn::begin(execution, action, runner, own, &definition, self.around) {
-            Ok(begin) => begin,
-            Err(why) => return self.end(id, Outcome::failed(why)),
-        };
-        let state = State::new(&definition);
-        self.tree.flows.insert(id, Flow { definition, state, seq: 0, children: Default::default() });
-        self.causes.push_back(Cause::Hear { flow: id, stimulus: Stimulus::Begin(Box::new(begin)) });
-    }
-
-    // ---- workflows -------------------------------------------------------------------------------------------
-
-    /// Lets a conductor hear something and carries out the facts that follow.
-    fn conduct(&mut self, id: ExecutionId, stimulus: Stimulus) {
-        let Some(mut flow) = self.tree.flows.remove(&id) else { return };
-        let context = self.tree.executions.get(&id).map(Execution::context).unwrap_or_default();
-        let over = match &stimulus {
-            Stimulus::Finished { run, status, .. } if status.is_final() => Some(*run),
-            _ => None,
-        };
-        let facts = {
-            let host = Lookup { children: Some(&flow.children), ..self.lookup(&context) };
-            squall_workflow::advance(&flow.definition, &mut flow.state, stimulus, &host)
-        };
-        // Only now: the conductor may ask which execution it was that ended.
-        over.and_then(|run| flow.children.remove(&run));
-        let seq = flow.seq;
-        flow.seq += facts.len() as u64;
-        let too_long = flow.seq > limits::FACTS;
-        self.tree.flows.insert(id, flow);
-        if !facts.is_empty() {
-            let texts = facts.iter().map(|f| serde_json::to_string(f).unwrap_or_default()).collect();
-            self.ops.push(Op::Append { execution: id, seq, facts: texts, at: self.around.now });
-        }
-        if too_long {
-            return self.end(id, Outcome::failed(format!("the workflow has more than {} facts", limits::FACTS)));
-        }
-        for fact in facts {
-            self.fact(id, fact);
-        }
-        self.end_if_done(id);
-    }
-
-    fn fact(&mut self, id: ExecutionId, fact: Fact) {
-        match fact {
-            Fact::Offered { offer } => self.offered(id, &offer),
-            Fact::TimerSet { timer, after_ms } => {
-                let at = self.around.now.after(Duration::from_millis(after_ms));
-                self.set_due(Due { owner: id, root: self.tree.root, kind: DueKind::Timer, number: timer, at });
-            }
-            Fact::TimerCleared { timer } => {
-                self.ops.push(Op::ClearDue { owner: id, kind: DueKind::Timer, number: timer });
-            }
-            Fact::ChildrenStopped { runs } => {
-                for child in self.children(id, &runs) {
-                    self.causes.push_back(Cause::Cancel { id: child, by: crate::people::SYSTEM_USER.into() });
-                }
-                self.stop_standard(id, &runs);
-            }
-            Fact::ChildrenPaused { runs } => {
-                for child in self.children(id, &runs) {
-                    self.causes.push_back(Cause::Pause { id: child, by: crate::people::SYSTEM_USER.into() });
-                }
-            }
-            Fact::ChildrenResumed { runs } => {
-                for child in self.children(id, &runs) {
-                    self.causes.push_back(Cause::Resume { id: child, by: crate::people::SYSTEM_USER.into() });
-                }
-            }
-            Fact::Became { status } => {
-                if self.become_status(id, status, Change::default())
-                    && matches!(status, Status::Paused | Status::Pending)
-                {
-                    self.tell_parent(id, status, &Value::Null);
-                }
-            }
-            Fact::Begun { .. }
-            | Fact::Started { .. }
-            | Fact::Refused { .. }
-            | Fact::Finished { .. }
-            | Fact::TimerFired { .. }
-            | Fact::PauseAsked
-            | Fact::ResumeAsked { .. }
-            | Fact::StopAsked { .. }
-            | Fact::RerunAsked { .. }
-            | Fact::Ended { .. }
-            | Fact::Chain(_)
-            | Fact::Mistral(_)
-            | Fact::Orquesta(_) => {}
-        }
-    }
-
-    fn children(&self, id: ExecutionId, runs: &[RunId]) -> Vec<ExecutionId> {
-        let Some(flow) = self.tree.flows.get(&id) else { return Vec::new() };
-        runs.iter().filter_map(|run| flow.children.get(run).copied()).collect()
-    }
-
-    /// Standard actions that take time have a due row instead of a child.
-    fn stop_standard(&mut self, id: ExecutionId, runs: &[RunId]) {
-        let standard: Vec<RunId> = match self.tree.flows.get(&id) {
-            Some(flow) => runs.iter().filter(|run| !flow.children.contains_key(run)).copied().collect(),
-            None => return,
-        };
-        for run in standard {
-            self.ops.push(Op::ClearDue { owner: id, kind: DueKind::Finish, number: run });
-            let stimulus = Stimulus::Finished { run, status: Status::Canceled, result: Value::Null };
-            self.causes.push_back(Cause::Hear { flow: id, stimulus });
-        }
-    }
-
-    /// Makes a child execution of an offer, or answers it at once.
-    fn offered(&mut self, id: ExecutionId, offer: &Offer) {
-        if let Some(answer) = squall_workflow::standard(offer) {
-            match (answer.outcome, answer.after_ms) {
-                (Some(outcome), 0) => self.hear_end(id, offer.run, outcome.status, outcome.result),
-                (Some(_), after) => {
-                    let at = self.around.now.after(Duration::from_millis(after));
-                    let kind = DueKind::Finish;
-                    self.set_due(Due { owner: id, root: self.tree.root, kind, number: offer.run, at });
-                }
-                (None, _) => {}
-            }
-            return;
-        }
-        let Some(parent) = self.tree.executions.get(&id) else { return };
-        let made = {
-            let host = self.lookup(&parent.request.context);
-            spawn::child(parent, offer, self.around, &host)
-        };
-        match made {
-            Ok(child) => {
-                let child = match self.ask_about(id, child) {
-                    Ok(child) => child,
-                    Err(message) => {
-                        let stimulus = Stimulus::Refused { run: offer.run, message };
-                        self.causes.push_back(Cause::Hear { flow: id, stimulus });
-                        return;
-                    }
-                };
-                let child_id = child.id;
-                if let Some(flow) = self.tree.flows.get_mut(&id) {
-                    flow.children.insert(offer.run, child_id);
-                }
-                self.publish("st2.execution__create", &child);
-                self.tree.executions.insert(child_id, child);
-                self.dirty.insert(child_id, Dirty::New);
-                self.starts.push_back(child_id);
-            }
-            Err(message) => {
-                let stimulus = Stimulus::Refused { run: offer.run, message };
-                self.causes.push_back(Cause::Hear { flow: id, stimulus });
-            }
-        }
-    }
-
-    fn hear_end(&mut self, flow: ExecutionId, run: RunId, status: Status, result: Value) {
-        self.causes.push_back(Cause::Hear { flow, stimulus: Stimulus::Finished { run, status, result } });
-    }
-
-    /// A workflow is over when its conductor has ended and no child is left.
-    fn end_if_done(&mut self, id: ExecutionId) {
-        let Some(flow) = self.tree.flows.get(&id) else { return };
-        if !flow.state.is_final() || !flow.children.is_empty() {
-            return;
-        }
-        let outcome = Outcome { status: flow.state.status(), result: flow.state.result().clone() };
-        self.end(id, outcome);
-    }
-
-    // ---- ends ------------------------------------------------------------------------------------------------
-
-    /// An execution reached a final status: record it, tell the parent, report it.
-    pub fn end(&mut self, id: ExecutionId, outcome: Outcome) {
-        let Some(execution) = self.tree.executions.get(&id) else { return };
-        if execution.status.is_final() {
-            return;
-        }
-        let outcome = spawn::final_outcome(execution, outcome);
-        if outcome.status.is_final() && execution.status == Status::Requested && outcome.status != Status::Canceled {
-            // Every run that ended has run, as far as readers of the log are concerned.
-            self.become_status(id, Status::Running, Change::default());
-        }
-        let ended = outcome.status.is_final().then_some(Some(self.around.now));
-        let change = Change { ended, result: Some(outcome.result.clone()), ..Change::default() };
-        if !self.become_status(id, outcome.status, change) {
-            return;
-        }
-        self.tell_parent(id, outcome.status, &outcome.result);
-        if !outcome.status.is_final() {
-            return;
-        }
-        let Some(execution) = self.tree.executions.get(&id) else { return };
-        if let Some(spool) = &execution.spool {
-            let key = WorkKey { execution: id, attempt: execution.attempt };
-            self.effects.push(Effect::Settled(key, spool.clone()));
-        }
-        if let Some(message) = report::result(execution, self) {
-            self.post(message);
-        }
-        self.effects.push(Effect::Ended(id));
-        self.gone.push(id);
-    }
-
-    fn tell_parent(&mut self, id: ExecutionId, status: Status, result: &Value) {
-        let Some(execution) = self.tree.executions.get(&id) else { return };
-        let (Some(parent), Some(run)) = (execution.parent, execution.run) else { return };
-        self.hear_end(parent, run, status, result.clone());
-    }
-
-    // ---- attempts --------------------------------------------------------------------------------------------
-
-    /// Grants an attempt once: the row says `running` before any process starts.
-    fn claim(&mut self, key: WorkKey, spool: &str) -> bool {
-        let Some(execution) = self.tree.executions.get(&key.execution) else { return false };
-        if execution.status != Status::Scheduled || key.attempt != execution.attempt + 1 {
-            return false;
-        }
-        let change = Change { attempt: Some(key.attempt), spool: Some(spool.to_owned()), ..Change::default() };
-        let (parent, run) = (execution.parent, execution.run);
-        let granted = self.become_status(key.execution, Status::Running, change);
-        if granted && let (Some(flow), Some(run)) = (parent, run) {
-            self.causes.push_back(Cause::Hear { flow, stimulus: Stimulus::Started { run } });
-        }
-        granted
-    }
-
-    fn attempt_ended(&mut self, key: WorkKey, outcome: &Outcome) {
-        match self.tree.executions.get(&key.execution) {
-            Some(execution) if execution.attempt == key.attempt => self.end(key.execution, outcome.clone()),
-            // An item that could not be started (no such runner, no such program) was never claimed.
-            Some(execution) if execution.status == Status::Scheduled => self.end(key.execution, outcome.clone()),
-            _ => tracing::info!(execution = %key.execution, attempt = key.attempt, "a late report changes nothing"),
-        }
-    }
-
-    /// Recovery is certain that the claimed attempt never started: it may be claimed again.
-    fn unclaim(&mut self, key: WorkKey) {
-        let Some(execution) = self.tree.executions.get(&key.execution) else { return };
-        if execution.status != Status::Running || execution.attempt != key.attempt {
-            return;
-        }
-        let change = Change { attempt: Some(key.attempt - 1), ..Change::default() };
-        if self.become_status(key.execution, Status::Scheduled, change) {
-            self.starts.push_back(key.execution);
-        }
-    }
-
-    // ---- confirmations ---------------------------------------------------------------------------------------
-
-    fn asker(&self) -> asking::Asker<'a> {
-        asking::Asker {
-            content: self.around.content,
-            store: self.around.store,
-            ids: self.around.ids,
-            settings: self.around.settings,
-            now: self.around.now,
-        }
-    }
-
-    /// Holds a task of a workflow when somebody must be asked about it; a release further up covers its own rules.
-    fn ask_about(&mut self, parent: ExecutionId, mut child: Execution) -> Result<Execution, String> {
-        let registry = self.around.content.registry();
-        let Some(action) = registry.action(&child.request.action).cloned() else { return Ok(child) };
-        let Some(root) = self.tree.executions.get(&self.tree.root).cloned() else { return Ok(child) };
-        let config = self.around.content.config(&action.reference.pack);
-        let prepared = self.around.content.prepared(&action);
-        let context = child.context();
-        let finals = {
-            let host = self.lookup(&context);
-            params::finals(&prepared, &child.request.params, &params::Around { context: &context, config, host: &host })
-        };
-        // What cannot be rendered fails when it starts, and does not start by being asked about.
-        let Ok((runner, own)) = finals else { return Ok(child) };
-        let all: Map = runner.into_iter().chain(own).collect();
-        let asker = self.asker();
-        let covered = self.covered(parent);
-        let opened = {
-            let host = self.lookup(&context);
-            let wanted = asking::Wanted {
-                execution: &child,
-                action: &action,
-                alias: None,
-                root: &root,
-                params: &all,
-                covered,
-                command: None,
-            };
-            match asker.demand(&wanted, &host)? {
-                None => return Ok(child),
-                Some(joined) => asker.open(&wanted, joined)?,
-            }
-        };
-        match opened {
-            asking::Opened::Joined(record) => Err(format!("the same request is already waiting as {}", record.code)),
-            asking::Opened::Held(decision) => {
-                asking::hold(&mut child, all, &decision.record);
-                self.take_decision(&decision, None, self.tree.root);
-                Ok(child)
-            }
-        }
-    }
-
-    /// Rules that releases of `id` and of everything above it cover.
-    fn covered(&self, id: ExecutionId) -> std::collections::BTreeSet<String> {
-        let mut all = std::collections::BTreeSet::new();
-        let mut at = Some(id);
-        while let Some(execution) = at.and_then(|id| self.tree.executions.get(&id)) {
-            if asking::is_frozen(execution)
-                && let Some(record) = self.record_of(execution.id)
-            {
-                all.extend(record.covers());
-            }
-            at = execution.parent;
-        }
-        all
-    }
-
-    /// The confirmation of an execution, as this turn knows it.
-    fn record_of(&self, id: ExecutionId) -> Option<confirmation::Record> {
-        let decided = self.decided.values().find(|record| record.runs.iter().any(|(run, _)| *run == id));
-        if let Some(record) = decided {
-            return Some(record.clone());
-        }
-        let row = self.around.store.confirmation_of(id).ok().flatten()?;
-        confirmation::Record::from_json(&row.json).ok()
-    }
-
-    /// Something happened to a confirmation: decide, and carry out the decision in this commit.
-    fn confirm(&mut self, id: &str, event: &Event) -> Answer {
-        let found = match self.around.store.confirmation(id) {
-            Ok(found) => found,
-            Err(error) => return Answer::Refused(error.into()),
-        };
-        let read = match self.decided.get(id) {
-            Some(record) => Some(Ok(record.clone())),
-            None => found.as_ref().map(|row| confirmation::Record::from_json(&row.json)),
-        };
-        let record = match read {
-            Some(Ok(record)) => record,
-            Some(Err(error)) => return Answer::Refused(Refusal::Broken(error.to_string())),
-            None => return Answer::Refused(Refusal::Unknown(format!("There is no open confirmation {id}."))),
-        };
-        let held: Vec<Execution> =
-            record.runs.iter().filter_map(|(id, _)| self.tree.executions.get(id).cloned()).collect();
-        let root = match self.tree.executions.get(&self.tree.root).cloned() {
-            Some(root) => root,
-            // The tree is over; whatever is said now comes too late, and is told so.
-            None => match self.around.store.execution(self.tree.root) {
-                Ok(Some(root)) => root,
-                Ok(None) | Err(_) => return Answer::Refused(Refusal::no_execution(self.tree.root)),
-            },
-        };
-        let decision = self.asker().decide(&record, event, &held, &root);
-        let version = record.version;
-        self.take_decision(&decision, Some(version), self.tree.root);
-        match &decision.effect {
-            Some(confirmation::decide::Effect::Release { .. }) => {
-                for (run, _) in &decision.record.runs {
-                    if self.become_status(*run, Status::Requested, Change::default()) {
-                        self.late_acknowledgement(*run);
-                        self.starts.push_back(*run);
-                    }
-                }
-            }
-            Some(confirmation::decide::Effect::End) => {
-                if let Some((status, result)) = decision.record.result() {
-                    for (run, _) in &decision.record.runs {
-                        self.end(*run, Outcome { status, result: result.clone() });
-                    }
-                }
-            }
-            None => {}
-        }
-        Answer::Confirmed { outcome: decision.outcome, told: decision.told() }
-    }
-
-    /// The alias's own acknowledgement, once what it speaks of starts; the default one would only repeat the release.
-    fn late_acknowledgement(&mut self, id: ExecutionId) {
-        let Some(execution) = self.tree.executions.get(&id) else { return };
-        let Some(reply) = execution.request.reply_to.clone() else { return };
-        let content = self.around.content;
-        let alias = reply.alias.as_ref().and_then(|r| content.registry().alias(r));
-        let Some(alias) = alias.filter(|a| a.ack.as_ref().is_some_and(|ack| ack.get("format").is_some())) else {
-            return;
-        };
-        if let Some(mut body) = report::acknowledgement(execution, alias, content, self.around.settings) {
-            body.insert("user".into(), reply.user.as_str().into());
-            self.post(report::outgoing(&reply, body, format!("ack/{id}"), self.around.now));
-        }
-    }
-
-    /// Writes what a decision says into the batch.
-    fn take_decision(&mut self, decision: &confirmation::Decision, expected: Option<u64>, root: ExecutionId) {
-        let ops = asking::ops(decision, expected, root, self.around.now);
-        self.decided.insert(decision.record.id.to_string(), decision.record.clone());
-        for op in ops {
-            match op {
-                Op::Post(message) => self.post(*message),
-                Op::SetDue(due) => self.set_due(due),
-                other => self.ops.push(other),
-            }
-        }
-    }
-
-    // ---- time ------------------------------------------------------------------------------------------------
-
-    fn set_due(&mut self, due: Due) {
-        self.effects.push(Effect::Due);
-        self.ops.push(Op::SetDue(due));
-    }
-
-    /// A due row's time has come: it is taken in the same commit as what follows from it.
-    fn due(&mut self, due: &Due) {
-        self.ops.push(Op::TakeDue { owner: due.owner, kind: due.kind, number: due.number });
-        match due.kind {
-            DueKind::Timer => {
-                let stimulus = Stimulus::Due { timer: due.number };
-                self.causes.push_back(Cause::Hear { flow: due.owner, stimulus });
-            }
-            DueKind::Start => {
-                if self.tree.executions.get(&due.owner).is_some_and(|e| e.status == Status::Delayed)
-                    && self.become_status(due.owner, Status::Requested, Change::default())
-                {
-                    self.starts.push_back(due.owner);
-                }
-            }
-            DueKind::Finish => {
-                let open = self.tree.flows.get(&due.owner).and_then(|flow| {
-                    flow.state.open_offers().find(|o| o.offer.run == due.number).map(|o| o.offer.clone())
-                });
-                if let Some(outcome) = open.and_then(|o| squall_workflow::standard(&o)).and_then(|a| a.outcome) {
-                    self.hear_end(due.owner, due.number, outcome.status, outcome.result);
-                }
-            }
-            DueKind::Deadline => {
-                let found = self.around.store.confirmation_of(due.owner);
-                if let Ok(Some(row)) = found {
-                    let event = Event::Due(confirmation::decide::Due::from_number(due.number));
-                    self.confirm(&row.id, &event);
-                }
-            }
-        }
-    }
-
-    // ---- steering --------------------------------------------------------------------------------------------
-
-    fn asked(&self, id: ExecutionId, wish: &str, fits: impl Fn(Status) -> bool) -> Result<(), Refusal> {
-        let Some(execution) = self.tree.executions.get(&id) else {
-            let found = self.around.store.execution(id)?;
-            return Err(found.map_or_else(|| Refusal::no_execution(id), |e| Refusal::status(id, wish, e.status)));
-        };
-        let workflow = execution.request.definition.is_some();
-        if wish != "cancel" && !workflow {
-            return Err(Refusal::Invalid(format!(
-                "cannot {wish} execution {id}: runner `{}` runs to its end, only workflows can be paused",
-                execution.request.runner
-            )));
-        }
-        if fits(execution.status) { Ok(()) } else { Err(Refusal::status(id, wish, execution.status)) }
-    }
-
-    fn cancel(&mut self, id: ExecutionId, by: &str) {
-        let Some(execution) = self.tree.executions.get(&id) else { return };
-        let status = execution.status;
-        if !status.is_cancelable() {
-            return;
-        }
-        if status == Status::Pending
-            && let Ok(Some(row)) = self.around.store.confirmation_of(id)
-        {
-            let event = Event::Cancel { by: by.to_owned(), cause: confirmation::record::Cause::Canceled };
-            self.confirm(&row.id, &event);
-            return;
-        }
-        let mut notes = Map::new();
-        notes.insert("cancelled_by".into(), by.into());
-        let key = WorkKey { execution: id, attempt: execution.attempt.max(1) };
-        if self.tree.flows.contains_key(&id) {
-            self.become_status(id, Status::Canceling, Change { notes, ..Change::default() });
-            let stimulus =
-                Stimulus::Stop { status: Status::Canceled, message: Some("Action canceled by user.".into()) };
-            self.causes.push_back(Cause::Hear { flow: id, stimulus });
-            return;
-        }
-        if status == Status::Running {
-            self.become_status(id, Status::Canceling, Change { notes, ..Change::default() });
-            self.effects.push(Effect::StopWork(key));
-            return;
-        }
-        if status == Status::Delayed {
-            self.ops.push(Op::ClearDue { owner: id, kind: DueKind::Start, number: 0 });
-        }
-        if status == Status::Scheduled {
-            self.effects.push(Effect::StopWork(WorkKey { execution: id, attempt: execution.attempt + 1 }));
-        }
-        self.change(id, Change { notes, ..Change::default() });
-        self.end(id, canceled(by));
-    }
-
-    fn steer(&mut self, id: ExecutionId, stimulus: Stimulus, note: (&str, &str)) {
-        if !self.tree.flows.contains_key(&id) {
-            return;
-        }
-        let notes = [(note.0.into(), note.1.into())].into_iter().collect();
-        self.change(id, Change { notes, ..Change::default() });
-        self.causes.push_back(Cause::Hear { flow: id, stimulus });
     }
 }
 

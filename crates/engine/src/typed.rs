@@ -164,9 +164,13 @@ impl Engine {
         if !self.may_see(&record, &given) {
             return self.guessed(&speaker, typed, &record.code.to_string());
         }
-        match self.give(&record, given).await {
+        let received = self.receive();
+        let given = Given { seq: received.seq, ..given };
+        match self.give(&record.id.to_string(), given, received).await {
             Ok((Outcome::Refused(Refused::Unknown), _)) => self.guessed(&speaker, typed, &record.code.to_string()),
             Ok((_, told)) => Ok(told.map_or(Reply::Done, Reply::Say)),
+            // The network delivered it twice.
+            Err(Refusal::Duplicate(_)) => Ok(Reply::Silence),
             Err(Refusal::Full(_) | Refusal::Unavailable(_) | Refusal::Broken(_)) => {
                 Ok(Reply::Say(text("not-stored", &[]).plain()))
             }

@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::settings::Settings;
 use crate::turn::Surroundings;
 use squall_content::{Action, Alias};
-use squall_model::{Execution, MASK, Map, Value};
+use squall_model::{Execution, MASK, Map, Status, Timestamp, Value};
 
 /// The execution as the API answers it and as `result.format` sees it. Empty fields are left out.
 pub fn execution(execution: &Execution, content: &Content, settings: &Settings) -> Value {
@@ -21,9 +21,12 @@ pub fn execution(execution: &Execution, content: &Content, settings: &Settings) 
     };
     set("id", execution.id.to_string().into());
     set("status", execution.status.as_str().into());
-    set("start_timestamp", execution.created.to_iso().into());
+    let released = released(execution);
+    let start = released.unwrap_or(execution.created);
+    set("start_timestamp", start.to_iso().into());
+    set("held_at", released.map(|_| execution.created.to_iso()).into());
     set("end_timestamp", execution.ended.map(|t| t.to_iso()).into());
-    set("elapsed_seconds", execution.ended.map(|t| t.since(execution.created).as_secs_f64()).into());
+    set("elapsed_seconds", execution.ended.map(|t| t.since(start).as_secs_f64()).into());
     set("action", action_value(execution, action.map(|a| &**a)));
     set(
         "runner",
@@ -76,6 +79,12 @@ pub fn object_id(uid: &str) -> String {
 /// Where people look at it, when there is such a place.
 pub fn web_url(execution: &Execution, settings: &Settings) -> Option<String> {
     settings.web_url.as_ref().map(|base| format!("{}/#/history/{}/general", base.trim_end_matches('/'), execution.id))
+}
+
+/// When a run that people were asked about was released: from then on it counts as started.
+fn released(execution: &Execution) -> Option<Timestamp> {
+    let held = execution.log.iter().position(|(_, status)| *status == Status::Pending)?;
+    execution.log.iter().skip(held).find(|(_, status)| *status == Status::Requested).map(|(at, _)| *at)
 }
 
 fn action_value(execution: &Execution, action: Option<&Action>) -> Value {

@@ -65,6 +65,10 @@ pub struct Requested {
     /// Start no earlier than this many milliseconds after the request.
     #[serde(default)]
     pub delay_ms: u64,
+    /// Through which door it came (`chat`, `api`, `rule`, …), as the engine saw it; tasks have that of their root. Empty in rows
+    /// of older programs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
 }
 
 /// The place in chat where a command was typed.

@@ -42,6 +42,9 @@ pub struct WorkItem {
     pub env: Vec<(String, String)>,
     /// When to give up.
     pub timeout: Duration,
+    /// SHA-256 (hex) of the entry point, when people agreed to just those bytes: others must not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
 }
 
 /// Which stream a piece of output was written to.

@@ -117,6 +117,7 @@ fn item(runner: &str, params: &str) -> WorkItem {
         types: Vec::new(),
         env: Vec::new(),
         timeout: Duration::from_secs(60),
+        sealed: None,
     }
 }
 
@@ -384,6 +385,60 @@ async fn scripts_get_their_arguments() {
     item.positional = vec!["p".into(), "missing".into()];
     let outcome = house.run(item);
     assert_eq!(outcome.result.get("stdout"), Some(&Value::from("<--a=x 'y'><--flag><$HOME><>")), "{outcome:?}");
+}
+
+/// What people agreed to runs, or nothing: another script that is put in its place by a rename never does.
+#[tokio::test(flavor = "multi_thread")]
+async fn f05_only_the_bytes_that_were_confirmed_run() {
+    let house = house();
+    let actions = house.root.path().join("sealed/actions");
+    fs::create_dir_all(&actions).unwrap();
+    let (good, bad) = ("#!/bin/sh\necho confirmed\n", "#!/bin/sh\necho foreign\n");
+    let put = |text: &str, n: usize| {
+        let next = actions.join(format!("next{n}"));
+        fs::write(&next, text).unwrap();
+        fs::rename(next, actions.join("do.sh")).unwrap();
+    };
+    put(good, 0);
+    let mut sealed = item("local-shell-script", "{}");
+    sealed.pack_dir = actions.parent().unwrap().to_str().unwrap().into();
+    sealed.entry_point = "do.sh".into();
+    // SHA-256 of the good one.
+    sealed.sealed = Some("04d441a0f5fabd159d75016ac4bc216da48b6a64017720f131cd124077d46c28".into());
+    let swapping = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let (stop, other) = (swapping.clone(), actions.clone());
+    let swapper = std::thread::spawn(move || {
+        let mut n = 1;
+        while stop.load(Ordering::Relaxed) {
+            for text in [bad, good] {
+                let next = other.join(format!("next{n}"));
+                fs::write(&next, text).unwrap();
+                fs::rename(next, other.join("do.sh")).unwrap();
+                n += 1;
+            }
+        }
+    });
+    let (mut ran, mut void) = (0, 0);
+    for n in 0..60 {
+        let mut item = sealed.clone();
+        item.key.execution = ExecutionId::compose(9, [0; 5], n);
+        let outcome = house.run(item);
+        match outcome.status {
+            Status::Succeeded => {
+                assert_eq!(outcome.result.get("stdout"), Some(&Value::from("confirmed")), "{outcome:?}");
+                ran += 1;
+            }
+            _ => {
+                assert_eq!(outcome.result.get("error"), Some(&Value::from("void")), "{outcome:?}");
+                void += 1;
+            }
+        }
+    }
+    swapping.store(false, Ordering::Relaxed);
+    swapper.join().unwrap();
+    assert_eq!(ran + void, 60);
+    put(bad, 0);
+    assert_eq!(house.run(sealed).result.get("error"), Some(&Value::from("void")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,8 @@ pub struct Loader {
     sources: Sources,
     rules: PathBuf,
     policy: Mutex<Option<Arc<Policy>>>,
+    /// The rules as they were read last, for telling whether they changed.
+    written: Mutex<Vec<(String, String)>>,
     last: Mutex<Reloaded>,
 }
 
@@ -88,11 +90,28 @@ impl Loader {
         let sources = self.sources.clone();
         let loaded = tokio::task::spawn_blocking(move || squall_content::load(&sources)).await;
         let mut loaded = loaded.map_err(|e| format!("loading packs failed, the earlier content stays: {e}"))?;
+        let before = loaded.diagnostics.len();
         let policy = self.policy(&mut loaded.diagnostics).unwrap_or_default();
+        let found = loaded.diagnostics.split_off(before);
+        self.tell(engine, &policy, &found).await;
+        loaded.diagnostics.extend(found);
         let summary = self.remember(&loaded);
         squall_model::crash_point!("K20");
         engine.swap(loaded.registry, policy);
         Ok(summary)
+    }
+
+    /// Rules that changed are told to the audit log, broken ones with what is wrong.
+    async fn tell(&self, engine: &Engine, policy: &Policy, found: &[Diagnostic]) {
+        let files = rule_files(&self.rules);
+        let same = {
+            let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *written, files.clone()) == files
+        };
+        if !same {
+            let problems = found.iter().filter(|d| d.is_error()).map(ToString::to_string).collect();
+            engine.log_rules(policy.len(), problems).await;
+        }
     }
 
     /// Reads the rules of confirmation in `confirm.d`. A broken file keeps the earlier set; without one there is none.
@@ -168,6 +187,7 @@ impl Server {
             sources: sources.clone(),
             rules: data.join("confirm.d"),
             policy: Mutex::default(),
+            written: Mutex::default(),
             last: Mutex::default(),
         });
         let mut loaded = squall_content::load(&sources);
@@ -198,6 +218,7 @@ impl Server {
                 .map_err(file("write the admin credential"))?;
         }
         sweep_spools(&options.data, &engine, &workers)?;
+        loader.tell(&engine, engine.content().policy(), &[]).await;
         let recovered = engine.recover().await?;
         if recovered != Default::default() {
             tracing::info!(?recovered, "went on with what was under way");
@@ -422,18 +443,29 @@ fn sweep_spools(data: &Path, engine: &Engine, workers: &Workers) -> Result<(), S
 
 /// The files of a directory of rules, by name. One that cannot be read is read as nothing that parses.
 fn rule_files(dir: &Path) -> Vec<(String, String)> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
-        .collect();
-    paths.sort();
-    let read = |path: PathBuf| {
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| format!("cannot be read: {e}"));
-        (path.display().to_string(), text)
+    // What cannot be read is broken, never empty: no rules would mean that nothing is asked.
+    let unread = |path: &Path, error: &std::io::Error| (path.display().to_string(), format!("cannot be read: {error}"));
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => return vec![unread(dir, &error)],
     };
-    paths.into_iter().map(read).collect()
+    let (mut paths, mut files) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match entry {
+            Ok(entry) => paths.push(entry.path()),
+            Err(error) => files.push(unread(dir, &error)),
+        }
+    }
+    paths.retain(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"));
+    paths.sort();
+    for path in paths {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => files.push((path.display().to_string(), text)),
+            Err(error) => files.push(unread(&path, &error)),
+        }
+    }
+    files
 }
 
 fn report(diagnostics: &[Diagnostic]) {

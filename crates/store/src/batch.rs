@@ -1,6 +1,6 @@
 //! What one commit changes.
 
-use crate::rows::{Confirmation, Due, DueKind, Item, ItemScope, Message, Outgoing, Token, User};
+use crate::rows::{Confirmation, Due, DueKind, Entry, Item, ItemScope, Message, Outgoing, Token, User};
 use squall_model::{Change, Execution, ExecutionId, Timestamp, Value};
 
 /// Changes that happen together or not at all.
@@ -155,6 +155,15 @@ pub enum Op {
         execution: Option<ExecutionId>,
         /// What else is to be known.
         data: Value,
+    },
+    /// An entry of a short list; replaces one of the same name.
+    PutEntry(Box<Entry>),
+    /// An entry that is done with; nothing happens when there is none.
+    DropEntry {
+        /// Which list.
+        list: String,
+        /// Its name.
+        key: String,
     },
     /// A small setting of the store itself.
     PutMeta {

@@ -19,7 +19,9 @@ pub mod sqlite;
 mod stored;
 
 pub use batch::{Batch, Op};
-pub use rows::{AuditRow, Confirmation, ConfirmationFilter, Due, DueKind, Fact, Filter, Item, ItemScope, Message};
+pub use rows::{
+    AuditRow, Confirmation, ConfirmationFilter, Due, DueKind, Entry, Fact, Filter, Item, ItemScope, Message,
+};
 pub use rows::{Order, Outgoing, Page, Token, User};
 
 use futures::future::BoxFuture;
@@ -128,6 +130,9 @@ pub trait Store: Send + Sync {
     fn confirmations(&self, filter: &ConfirmationFilter, page: Page) -> Result<(Vec<Confirmation>, u64)>;
     /// How many confirmations are open: all, those of a requester, those of a (network, channel), or of both.
     fn open_confirmations(&self, requester: Option<&str>, channel: Option<(&str, &str)>) -> Result<u64>;
+
+    /// Entries of a list, by time and then by name; the first `limit` of them.
+    fn entries(&self, list: &str, limit: usize) -> Result<Vec<Entry>>;
 
     /// The audit log from `from` on (the first row is 1), in order; at most `limit` rows.
     fn audit(&self, from: u64, limit: usize) -> Result<Vec<AuditRow>>;

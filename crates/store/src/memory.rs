@@ -10,8 +10,8 @@ mod confirmations;
 mod state;
 
 use crate::{
-    AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Error, Fact, Filter, Item, ItemScope, Message, Outgoing,
-    Page, Result, Store, Token, User, conflict,
+    AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Entry, Error, Fact, Filter, Item, ItemScope, Message,
+    Outgoing, Page, Result, Store, Token, User, conflict,
 };
 use futures::future::BoxFuture;
 use squall_model::{Execution, ExecutionId, Timestamp};
@@ -263,6 +263,9 @@ impl Store for Memory {
     }
     fn open_confirmations(&self, requester: Option<&str>, channel: Option<(&str, &str)>) -> Result<u64> {
         self.read(|s| s.confirmations.open(requester, channel))
+    }
+    fn entries(&self, list: &str, limit: usize) -> Result<Vec<Entry>> {
+        self.read(|s| s.entries(list, limit))
     }
     fn audit(&self, from: u64, limit: usize) -> Result<Vec<AuditRow>> {
         self.read(|s| s.audit(from, limit))

@@ -231,6 +231,19 @@ pub struct AuditRow {
     pub sha: [u8; 32],
 }
 
+/// An entry of a short list that is read whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Which list.
+    pub list: String,
+    /// Its name in the list; an entry of the same name is replaced.
+    pub key: String,
+    /// Its time; entries are read in this order.
+    pub at: Timestamp,
+    /// What it says, which the store never opens.
+    pub value: String,
+}
+
 /// Which executions to list. Empty fields let everything through; all given ones must hold.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {

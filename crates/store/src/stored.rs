@@ -157,6 +157,7 @@ fn requested(mut fields: Map) -> Option<Requested> {
             Some(Value::Big(n)) => u64::try_from(&*n).ok()?,
             Some(_) => return None,
         },
+        source: optional(take("source"), text)?.unwrap_or_default(),
     })
 }
 
@@ -340,6 +341,7 @@ mod tests {
                 message: Some("7".to_owned()),
             }),
             delay_ms: u64::MAX,
+            source: "chat".to_owned(),
         };
         let id = ExecutionId([1; 12]);
         let text = request_text(id, &request).unwrap();

@@ -150,7 +150,9 @@ impl Terminal {
     /// Somebody said something: it is kept, everybody in the channel sees it, and the bot hears it. Answers what the
     /// person is to be told at once because it cannot be kept.
     async fn said(&self, name: &str, channel: &str, id: String, text: String, thread: Option<i64>) -> Option<Value> {
-        let at = self.engine.now();
+        // Before anything else: an answer counts by when it was received, however long it takes to keep it.
+        let received = self.engine.receive();
+        let at = received.at;
         let heard = Heard {
             question: thread.and_then(|first| self.question(channel, first)),
             network: NETWORK.into(),

@@ -195,6 +195,8 @@ pub enum Origin<'a> {
     Policy(&'a ActionRef),
     /// With the request itself.
     Call,
+    /// In the parameters of a task that asks.
+    Task,
 }
 
 impl Origin<'_> {
@@ -204,6 +206,7 @@ impl Origin<'_> {
             Origin::Action(reference) => format!("action {reference}"),
             Origin::Policy(reference) => format!("policy {reference}"),
             Origin::Call => "call".into(),
+            Origin::Task => "task".into(),
         }
     }
 
@@ -213,6 +216,7 @@ impl Origin<'_> {
             Origin::Action(_) => "asked by the action itself",
             Origin::Policy(_) => "asked by a policy of the pack",
             Origin::Call => "asked by the caller",
+            Origin::Task => "asked by the workflow",
         }
     }
 }

@@ -103,6 +103,11 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Digest {
+    /// Of a text.
+    pub fn of(text: &str) -> Digest {
+        Digest(Sha256::digest(text.as_bytes()).into())
+    }
+
     /// What people compare: `9f2a-11c0`.
     pub fn fingerprint(&self) -> String {
         let hex = hex(&self.0[..4]);

@@ -3,6 +3,7 @@
 //! Start reading at [`Guesses`].
 
 use super::code::Length;
+use crate::limits as bounds;
 use serde::{Deserialize, Serialize};
 use squall_model::Timestamp;
 use std::collections::{HashMap, VecDeque};
@@ -125,7 +126,11 @@ pub struct OpenLimits {
 
 impl Default for OpenLimits {
     fn default() -> OpenLimits {
-        OpenLimits { requester: 20, channel: 100, total: 100_000 }
+        OpenLimits {
+            requester: bounds::OPEN_OF_REQUESTER as usize,
+            channel: bounds::OPEN_IN_CHANNEL as usize,
+            total: bounds::OPEN_IN_ALL as usize,
+        }
     }
 }
 
@@ -159,6 +164,26 @@ pub fn channel_pace(asked: &Window, now: Timestamp) -> Pace {
     }
     let oldest = asked.0.iter().find(|at| now.since(**at) < MINUTE).copied().unwrap_or(now);
     Pace::Later(oldest.after(MINUTE))
+}
+
+/// When questions leave for each channel.
+#[derive(Debug, Clone, Default)]
+pub struct Paces(HashMap<String, Window>);
+
+impl Paces {
+    /// When a question for a channel may leave that is asked now; it counts as asked then.
+    pub fn ask(&mut self, channel: &str, now: Timestamp) -> Timestamp {
+        self.0.retain(|_, window| !window.is_over(now, MINUTE));
+        let window = self.0.entry(channel.to_owned()).or_default();
+        // Those that wait already are asked first: the tenth before this one says when there is room.
+        let earlier = window.0.len().checked_sub(QUESTIONS_PER_CHANNEL).and_then(|at| window.0.get(at));
+        let at = earlier.map_or(now, |at| at.after(MINUTE).max(now));
+        window.0.push_back(at);
+        if window.0.len() > 2 * QUESTIONS_PER_CHANNEL {
+            window.0.pop_front();
+        }
+        at
+    }
 }
 
 /// The pace of questions to one approver.
@@ -217,6 +242,17 @@ mod tests {
         assert_eq!(limits.fits(OpenLimits { requester: 19, channel: 99, total: 99_999 }), Ok(()));
         assert_eq!(limits.fits(OpenLimits { requester: 20, channel: 0, total: 20 }), Err((20, "of yours")));
         assert_eq!(limits.fits(OpenLimits { requester: 0, channel: 100, total: 100 }), Err((100, "in this channel")));
+    }
+
+    #[test]
+    fn ten_questions_a_minute_leave_for_a_channel() {
+        let mut paces = Paces::default();
+        let left: Vec<_> = (0..25).map(|_| paces.ask("c", at(0))).collect();
+        assert!(left[..10].iter().all(|t| *t == at(0)));
+        assert!(left[10..20].iter().all(|t| *t == at(60)));
+        assert!(left[20..].iter().all(|t| *t == at(120)));
+        assert_eq!(paces.ask("d", at(0)), at(0));
+        assert_eq!(paces.ask("d", at(200)), at(200));
     }
 
     #[test]

@@ -256,6 +256,9 @@ pub struct Requester {
     /// The agent that asked in the person's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// The account whose token carried an unproven request; whoever holds it can have written the request alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<PersonId>,
     /// For an old bot's request: what must be equal in its answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
@@ -338,7 +341,8 @@ pub fn eligible(requirement: &Requirement, by: &Proof<'_>, question: &Question<'
     if !requirement.who.iter().any(|who| is_of(person, who, is_requester, question)) {
         return Err(if is_requester { Ineligible::IsRequester } else { Ineligible::NotOfSet });
     }
-    if requirement.exclude_requester && is_requester {
+    let carried = question.requester.through.as_ref() == Some(&person.id);
+    if requirement.exclude_requester && (is_requester || carried) {
         return Err(Ineligible::IsRequester);
     }
     if requirement.exclude_editor && question.editors.iter().any(|editor| person.is(editor, &[])) {
@@ -456,6 +460,7 @@ mod tests {
             identities: person.identities.clone(),
             assurance: Assurance::A2,
             agent: None,
+            through: None,
             label: None,
         }
     }

@@ -11,6 +11,7 @@ use super::digest::Digest;
 use super::people::{Assurance, Identity, PersonId, Requester, Requirement, Who};
 use super::policy::{Source, Stamp};
 use super::texts::ShownRun;
+pub use crate::noting::SecretVersion;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use squall_model::{ExecutionId, Ids, Status, Timestamp, Value};
 use std::collections::BTreeSet;
@@ -34,6 +35,12 @@ impl ConfirmationId {
         ids.fill(&mut random);
         let millis = u128::try_from(now.micros() / 1_000).unwrap_or(0) & 0xffff_ffff_ffff;
         ConfirmationId(millis << 80 | u128::from_be_bytes(random) >> 48)
+    }
+
+    /// A fresh one that sorts after `earlier`, also within the same millisecond: the newest record about a run is the one that counts.
+    pub fn draw_after(earlier: Option<ConfirmationId>, ids: &dyn Ids, now: Timestamp) -> ConfirmationId {
+        let drawn = ConfirmationId::draw(ids, now);
+        earlier.map_or(drawn, |earlier| drawn.max(ConfirmationId(earlier.0.wrapping_add(1))))
     }
 
     /// Reads what [`fmt::Display`] writes, in any case.
@@ -162,6 +169,8 @@ pub enum Kind {
     Gate,
     /// A task `squall.confirm` of a workflow, which is the question itself.
     Task,
+    /// A task `core.ask`: StackStorm's inquiry.
+    Inquiry,
 }
 
 /// Why a record ended as it did, where the state does not say it.
@@ -236,6 +245,9 @@ pub struct Copy {
     pub failed: bool,
     /// SHA-256 (hex) of the text.
     pub shown_sha: String,
+    /// When it may leave, where many questions go to one channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
 }
 
 /// Yes or no.
@@ -374,9 +386,41 @@ pub struct Record {
     /// Whether the glass was broken.
     #[serde(default)]
     pub bypassed: bool,
+    /// Secrets as they were when it was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretVersion>,
+    /// For a task or an inquiry: what is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
     /// The attempt before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<ConfirmationId>,
+}
+
+/// What a question that is a step of its own asks: `squall.confirm`, `core.ask`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// The words of its author, neutralised; empty for the usual ones.
+    #[serde(default)]
+    pub message: String,
+    /// Extra fields of the answer, as a schema; null when there are none.
+    #[serde(default)]
+    pub schema: serde_json::Value,
+    /// What was answered.
+    #[serde(default)]
+    pub response: serde_json::Value,
+    /// Where an inquiry is announced.
+    #[serde(default)]
+    pub route: String,
+    /// Users and roles of an inquiry, as they were given.
+    #[serde(default)]
+    pub users: Vec<String>,
+    /// The roles.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// Minutes, as they were given.
+    #[serde(default)]
+    pub ttl: i64,
 }
 
 /// A record that this program cannot read.
@@ -486,19 +530,10 @@ impl Record {
             State::Expired => Status::Timeout,
             State::Withdrawn => Status::Canceled,
         };
-        if self.kind == Kind::Task {
-            let yes = self.live(Ballot::Grant).map(|v| Value::from(v.shown.as_str())).collect::<Vec<_>>();
-            let by = if self.state == State::Released { yes } else { by.into_iter().map(Value::from).collect() };
-            return Some((
-                status,
-                Value::from_pairs([
-                    ("confirmed", Value::from(self.state == State::Released)),
-                    ("by", by.into()),
-                    ("at", ending.map(|e| e.at.to_iso()).into()),
-                    ("reason", reason.or(cause).into()),
-                    ("response", Value::Null),
-                ]),
-            ));
+        match self.kind {
+            Kind::Task => return Some((status, self.told_to_the_workflow(by, reason.or(cause)))),
+            Kind::Inquiry => return Some((status, self.inquiry())),
+            Kind::Gate => {}
         }
         let result = match self.state {
             State::Denied => {
@@ -509,6 +544,40 @@ impl Record {
             State::Open | State::Released | State::Withdrawn => Value::Null,
         };
         Some((status, result))
+    }
+
+    /// `{confirmed, by, at, reason, response}`
+    fn told_to_the_workflow(&self, by: Option<String>, reason: Option<String>) -> Value {
+        let yes = self.live(Ballot::Grant).map(|v| Value::from(v.shown.as_str())).collect::<Vec<_>>();
+        let by = if self.state == State::Released { yes } else { by.into_iter().map(Value::from).collect() };
+        let response = self.task.as_ref().map(|task| Value::from(&task.response)).unwrap_or_default();
+        Value::from_pairs([
+            ("confirmed", Value::from(self.state == State::Released)),
+            ("by", by.into()),
+            ("at", self.ending.as_ref().map(|e| e.at.to_iso()).into()),
+            ("reason", reason.into()),
+            ("response", response),
+        ])
+    }
+
+    /// What StackStorm's clients know of an inquiry: `{schema, roles, users, route, ttl}`, with `response` and `responder`
+    /// once it is answered.
+    pub fn inquiry(&self) -> Value {
+        let Some(task) = self.task.as_ref().filter(|_| self.kind == Kind::Inquiry) else { return Value::Null };
+        let texts = |list: &[String]| Value::from(list.iter().map(|t| Value::from(t.as_str())).collect::<Vec<_>>());
+        let mut pairs = vec![
+            ("schema", Value::from(&task.schema)),
+            ("roles", texts(&task.roles)),
+            ("users", texts(&task.users)),
+            ("route", task.route.as_str().into()),
+            ("ttl", Value::Int(task.ttl)),
+        ];
+        if self.state == State::Released {
+            pairs.push(("response", Value::from(&task.response)));
+            let responder = self.live(Ballot::Grant).last().and_then(|vote| vote.person.user_name());
+            pairs.push(("responder", responder.into()));
+        }
+        Value::from_pairs(pairs)
     }
 
     /// Whether a released run may still start at `now`; `due` is the planned time of a scheduled run.

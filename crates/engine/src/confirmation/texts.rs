@@ -57,6 +57,7 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ),
     ("M12-way", "{code} cannot be answered this way. It can be answered by: {ways}."),
     ("M12-reason", "A reason is needed: {prefix}{word} {code} <reason>"),
+    ("M12-response", "The answer to {code} does not fit: {reason}"),
     ("M12-changed", "What you answered is not what {code} asks. Look at it again: {prefix}show {code}"),
     ("M13", "You already approved {code}. ({n} of {m})"),
     ("M13-denied", "You already refused {code}."),

@@ -53,6 +53,7 @@ fn record(confirm: &str, runs: Vec<ShownRun>) -> Record {
             identities: alice.identities,
             assurance: Assurance::A2,
             agent: None,
+            through: None,
             label: None,
         },
         editors: Vec::new(),
@@ -62,6 +63,8 @@ fn record(confirm: &str, runs: Vec<ShownRun>) -> Record {
         command: None,
         joined: join(&[rule], true).unwrap(),
         places: Vec::new(),
+        secrets: Vec::new(),
+        task: None,
         retry_of: None,
     };
     let settings = Settings { style: style(), ..Settings::default() };

@@ -35,32 +35,41 @@ impl Dice {
 
 /// The wall clock of the simulation; it goes on while the server is down.
 #[derive(Debug)]
-pub struct VirtualClock(AtomicI64);
+pub struct VirtualClock {
+    now: AtomicI64,
+    /// How far the wall clock was set back.
+    back: AtomicI64,
+}
 
 /// Noon of the day on which the pack's author wrote his article.
 const START: i64 = 1_453_377_600_000_000;
 
 impl VirtualClock {
     pub fn new() -> Arc<VirtualClock> {
-        Arc::new(VirtualClock(AtomicI64::new(START)))
+        Arc::new(VirtualClock { now: AtomicI64::new(START), back: AtomicI64::new(0) })
     }
 
     pub fn set(&self, at: Timestamp) {
-        self.0.fetch_max(at.micros(), Ordering::Relaxed);
+        self.now.fetch_max(at.micros() + self.back.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     pub fn pass(&self, duration: Duration) {
         self.set(self.now().after(duration));
     }
+
+    /// Somebody sets the wall clock back; the one that never goes back does not.
+    pub fn step_back(&self, duration: Duration) {
+        self.back.fetch_add(duration.as_micros() as i64, Ordering::Relaxed);
+    }
 }
 
 impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
+        Timestamp::from_micros(self.now.load(Ordering::Relaxed) - self.back.load(Ordering::Relaxed))
     }
 
     fn monotonic(&self) -> Duration {
-        self.now().since(Timestamp::from_micros(START))
+        Timestamp::from_micros(self.now.load(Ordering::Relaxed)).since(Timestamp::from_micros(START))
     }
 }
 

@@ -21,4 +21,4 @@ pub use literal::python_literal;
 pub use render::Rendering;
 pub use schema::{Kind, Schema, Schemas, merge, registration_problems, schemas};
 pub use secrets::{mask, mask_value};
-pub use validate::{refuse_immutable, validate};
+pub use validate::{refuse_immutable, validate, validate_value};

@@ -26,6 +26,15 @@ pub fn validate(schemas: &Schemas, params: &Map) -> Result<(), Error> {
     check(&schema, &completed, false, 0)
 }
 
+/// Says what is wrong with any value, by a schema that stands by itself. Keys that it does not name are fine unless it
+/// says `additionalProperties: false`.
+pub fn validate_value(schema: &Value, value: &Value) -> Result<(), Error> {
+    if schema.as_map().is_none() {
+        return Ok(());
+    }
+    check(schema, &completed(schema, value, 0), false, 0)
+}
+
 /// Refuses values for immutable parameters.
 pub fn refuse_immutable(schemas: &Schemas, params: &Map) -> Result<(), Error> {
     let given: Vec<Value> = schemas

@@ -17,6 +17,7 @@ fn item(runner: &str, runner_params: &str, action_params: &str) -> WorkItem {
         types: Vec::new(),
         env: vec![("ST2_ACTION_PACK_NAME".into(), "lab".into())],
         timeout: Duration::from_secs(60),
+        sealed: None,
     }
 }
 

@@ -7,8 +7,8 @@ use super::confirmations::Confirmations;
 use crate::audit::{Chain, FIRST, Link, NONE_BEFORE};
 use crate::stored;
 use crate::{
-    AuditRow, Batch, Confirmation, Due, DueKind, Error, Fact, Filter, Item, ItemScope, Message, Op, Order, Outgoing,
-    Page, Result, TAKEN_KEPT, TAKEN_SWEEP, TOKEN_SWEEP, Token, User, conflict,
+    AuditRow, Batch, Confirmation, Due, DueKind, Entry, Error, Fact, Filter, Item, ItemScope, Message, Op, Order,
+    Outgoing, Page, Result, TAKEN_KEPT, TAKEN_SWEEP, TOKEN_SWEEP, Token, User, conflict,
 };
 use squall_model::{Change, Execution, ExecutionId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,7 @@ pub(super) struct State {
     tokens: BTreeMap<[u8; 32], Token>,
     pub(super) confirmations: Confirmations,
     audit: Vec<AuditRow>,
+    entries: BTreeMap<(String, String), Entry>,
     meta: BTreeMap<String, String>,
 }
 
@@ -59,6 +60,7 @@ enum Undo {
     Token([u8; 32], Option<Token>),
     Confirmation(String, Option<Box<Confirmation>>),
     Audited,
+    Entry((String, String), Option<Entry>),
     Meta(String, Option<String>),
 }
 
@@ -148,6 +150,16 @@ impl State {
                 self.audit.push(row);
                 undo.push(Undo::Audited);
             }
+            Op::PutEntry(entry) => {
+                let key = (entry.list.clone(), entry.key.clone());
+                let earlier = self.entries.insert(key.clone(), (**entry).clone());
+                undo.push(Undo::Entry(key, earlier));
+            }
+            Op::DropEntry { list, key } => {
+                let key = (list.clone(), key.clone());
+                let earlier = self.entries.remove(&key);
+                undo.push(Undo::Entry(key, earlier));
+            }
             Op::PutMeta { name, value } => {
                 let earlier = self.meta.insert(name.clone(), value.clone());
                 undo.push(Undo::Meta(name.clone(), earlier));
@@ -187,6 +199,7 @@ impl State {
             Undo::Token(sha, earlier) => put(&mut self.tokens, sha, earlier),
             Undo::Confirmation(id, earlier) => drop(self.confirmations.put(&id, earlier.map(|row| *row))),
             Undo::Audited => drop(self.audit.pop()),
+            Undo::Entry(key, earlier) => put(&mut self.entries, key, earlier),
             Undo::Meta(name, earlier) => put(&mut self.meta, name, earlier),
         }
     }
@@ -441,6 +454,13 @@ impl State {
         let newer = messages.partition_point(|m| m.seq <= after);
         let first = newer.max(messages.len().saturating_sub(limit));
         messages.iter().skip(first).cloned().collect()
+    }
+
+    pub(super) fn entries(&self, list: &str, limit: usize) -> Vec<Entry> {
+        let mut all: Vec<Entry> = self.entries.values().filter(|entry| entry.list == list).cloned().collect();
+        all.sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
+        all.truncate(limit);
+        all
     }
 
     pub(super) fn audit(&self, from: u64, limit: usize) -> Vec<AuditRow> {

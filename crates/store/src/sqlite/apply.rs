@@ -107,6 +107,15 @@ fn other(c: &Connection, op: &Op) -> Done {
             Ok(())
         }
         Op::PutConfirmation { row, expected } => confirmations::put(c, row, *expected),
+        Op::PutEntry(entry) => {
+            let sql = "INSERT OR REPLACE INTO entries (list, key, at, value) VALUES (?1, ?2, ?3, ?4)";
+            run(c, sql, params![entry.list, entry.key, entry.at.micros(), entry.value])?;
+            Ok(())
+        }
+        Op::DropEntry { list, key } => {
+            run(c, "DELETE FROM entries WHERE list = ?1 AND key = ?2", params![list, key])?;
+            Ok(())
+        }
         Op::PutMeta { name, value } => {
             run(c, "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", params![name, value])?;
             Ok(())

@@ -23,8 +23,8 @@ pub use examine::{Examined, examine};
 pub use open::{OnFatal, OpenError, Options, Synchronous};
 
 use crate::{
-    AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Error, Fact, Filter, Item, ItemScope, Message, Outgoing,
-    Page, Result, Store, Token, User,
+    AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Entry, Error, Fact, Filter, Item, ItemScope, Message,
+    Outgoing, Page, Result, Store, Token, User,
 };
 use futures::future::BoxFuture;
 use squall_model::{Execution, ExecutionId, Timestamp};
@@ -232,6 +232,9 @@ impl Store for Sqlite {
     }
     fn open_confirmations(&self, requester: Option<&str>, channel: Option<(&str, &str)>) -> Result<u64> {
         self.read(|c| confirmations::open(c, requester, channel))
+    }
+    fn entries(&self, list: &str, limit: usize) -> Result<Vec<Entry>> {
+        self.read(|c| read::entries(c, list, limit))
     }
     fn audit(&self, from: u64, limit: usize) -> Result<Vec<AuditRow>> {
         self.read(|c| audit::rows(c, from, limit))

@@ -33,8 +33,11 @@ const STATEMENTS: usize = 128;
 const CHECKED_BYTES: u64 = 256 << 20;
 
 /// The schema, one step each: the first brings an empty file to version 1. Steps are only ever added at the end.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_confirmations.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_confirmations.sql"),
+    include_str!("migrations/0003_entries.sql"),
+];
 
 /// What is promised about a power cut. A crash of squall alone loses nothing in any of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -115,6 +115,7 @@ fn size(write: &Write) -> usize {
             Write::Other(Op::Definition { text, .. }) => text.len(),
             Write::Other(Op::PutConfirmation { row, .. }) => row.json.len() + row.executions.len() * ROW_BYTES,
             Write::Other(Op::SetItem { item, .. }) => item.value.len(),
+            Write::Other(Op::PutEntry(entry)) => entry.value.len(),
             Write::Other(_) => 0,
         }
 }

@@ -3,7 +3,8 @@
 use super::apply::scope_text;
 use super::classify;
 use crate::{
-    Due, DueKind, Error, Fact, Filter, Item, ItemScope, Message, Order, Outgoing, Page, Result, Token, User, stored,
+    Due, DueKind, Entry, Error, Fact, Filter, Item, ItemScope, Message, Order, Outgoing, Page, Result, Token, User,
+    stored,
 };
 use rusqlite::types::Value as Column;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
@@ -54,6 +55,8 @@ const USERS: &str = "SELECT name, password, roles, active, created FROM users OR
 const USERS_COUNT: &str = "SELECT count(*) FROM users";
 const USER: &str = "SELECT name, password, roles, active, created FROM users WHERE name = ?1";
 const TOKEN: &str = "SELECT sha, user, created, expires, execution, data FROM tokens WHERE sha = ?1 AND expires > ?2";
+const ENTRIES: &str =
+    "SELECT list, key, at, value FROM entries INDEXED BY entries_order WHERE list = ?1 ORDER BY at, key LIMIT ?2";
 const META: &str = "SELECT value FROM meta WHERE name = ?1";
 
 /// How SQLite carries out every statement that reads: (statement, plan line).
@@ -90,6 +93,7 @@ pub(super) fn explain(c: &Connection) -> Result<Vec<(String, String)>> {
         USERS_COUNT,
         USER,
         TOKEN,
+        ENTRIES,
         META,
     ];
     let mut statements: Vec<String> = fixed.iter().map(|sql| (*sql).to_owned()).collect();
@@ -527,6 +531,13 @@ pub(super) fn token(c: &Connection, sha: &[u8; 32], now: Timestamp) -> Result<Op
             execution: some_id(row, 4)?,
             data,
         }))
+    })
+}
+
+pub(super) fn entries(c: &Connection, list: &str, limit: usize) -> Result<Vec<Entry>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    all(c, ENTRIES, params![list, limit], |row| {
+        Ok(Ok(Entry { list: row.get(0)?, key: row.get(1)?, at: time(row, 2)?, value: row.get(3)? }))
     })
 }
 

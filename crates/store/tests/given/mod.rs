@@ -26,6 +26,7 @@ pub fn execution(n: u32) -> Execution {
         definition: None,
         reply_to: None,
         delay_ms: 0,
+        source: String::new(),
     };
     Execution::new(id(n), request, at(i64::from(n)))
 }

@@ -1,0 +1,113 @@
+//! A decision as rows: the record, what is due, what is said, what the audit log gets; and the execution that is held.
+//!
+//! Start reading at [`ops`].
+
+use crate::confirmation::decide::{self, Decision};
+use crate::confirmation::record::Record;
+use squall_model::{Execution, ExecutionId, Map, Status, Timestamp, Value};
+use squall_store::{Confirmation, Due, DueKind, Op, Outgoing};
+use std::sync::Arc;
+
+/// Turns a request into a held one: its parameters are final from now on.
+pub(crate) fn hold(execution: &mut Execution, params: Map, record: &Record) {
+    let mut request = (*execution.request).clone();
+    request.params = params;
+    request.context.insert("confirmation".into(), Value::from_pairs([("id", record.id.to_string())]));
+    execution.request = Arc::new(request);
+    execution.log.push((record.held_at, Status::Pending));
+    execution.status = Status::Pending;
+    execution.result = Value::from_pairs([("confirmation", record.to_value())]);
+}
+
+/// The rows of a decision: the record, what is due, what is said, what the audit log gets.
+pub(crate) fn ops(decision: &Decision, expected: Option<u64>, root: ExecutionId, now: Timestamp) -> Vec<Op> {
+    let record = &decision.record;
+    let mut ops = Vec::new();
+    if decision.changed || expected.is_none() {
+        ops.push(Op::PutConfirmation { row: Box::new(row(record, root)), expected });
+    }
+    if let Some((owner, _)) = record.runs.first() {
+        for (due, at) in &decision.due {
+            let due = Due { owner: *owner, root, kind: DueKind::Deadline, number: due.number(), at: *at };
+            ops.push(Op::SetDue(due));
+        }
+        if record.state.is_final() {
+            let reminders = (0..record.remind.len() as u32).map(decide::Due::Remind);
+            let escalations = (0..record.escalate.len() as u32).map(decide::Due::Escalate);
+            for due in reminders.chain(escalations).chain([decide::Due::Expire]) {
+                ops.push(Op::ClearDue { owner: *owner, kind: DueKind::Deadline, number: due.number() });
+            }
+        }
+    }
+    for audit in &decision.audit {
+        ops.push(Op::Audit {
+            at: now,
+            event: audit.event.to_owned(),
+            person: audit.person.as_ref().map(|p| p.as_str().to_owned()),
+            confirmation: Some(record.id.to_string()),
+            execution: record.runs.first().map(|(id, _)| *id),
+            data: audit.data.clone(),
+        });
+    }
+    ops.extend(decision.says.iter().filter_map(|say| message(say, record, now)).map(|m| Op::Post(Box::new(m))));
+    ops
+}
+
+/// One message of a decision; what goes back to a caller is none.
+///
+/// An `edit` replaces the first line of the question of that confirmation and takes away the ways to answer it; networks that
+/// cannot change a message leave it out, since the same is said in a message of its own.
+fn message(say: &decide::Say, record: &Record, now: Timestamp) -> Option<Outgoing> {
+    let (place, kind) = match &say.to {
+        decide::To::Place(place) => (place, "confirmation"),
+        decide::To::Ask(copy) => (&record.copies.get(*copy)?.place, "question"),
+        decide::To::Edit(copy) => (&record.copies.get(*copy)?.place, "edit"),
+        decide::To::Caller => return None,
+    };
+    let leaves = match &say.to {
+        decide::To::Ask(copy) => record.copies.get(*copy).and_then(|copy| copy.not_before).unwrap_or(now),
+        decide::To::Place(_) | decide::To::Edit(_) | decide::To::Caller => now,
+    };
+    let mut body = Map::new();
+    body.insert("kind".into(), kind.into());
+    body.insert("message".into(), say.text.plain().into());
+    body.insert("confirmation".into(), record.id.to_string().into());
+    body.insert("state".into(), record.state.as_str().into());
+    if kind == "question" {
+        body.insert("code".into(), record.code.to_string().into());
+        body.insert("expires_at".into(), record.expires_at.to_iso().into());
+    }
+    if let Some((execution, _)) = record.runs.first() {
+        body.insert("execution".into(), execution.to_string().into());
+    }
+    Some(Outgoing {
+        id: 0,
+        network: place.network.clone(),
+        channel: place.channel.clone(),
+        thread: place.thread.clone(),
+        body: body.into(),
+        dedup: say.dedup.clone(),
+        created: now,
+        not_before: leaves,
+        tries: 0,
+    })
+}
+
+/// The stored form of a record.
+pub(crate) fn row(record: &Record, root: ExecutionId) -> Confirmation {
+    Confirmation {
+        id: record.id.to_string(),
+        code: record.code.compact(),
+        root,
+        executions: record.runs.iter().map(|(id, _)| *id).collect(),
+        state: record.state.as_str().to_owned(),
+        version: record.version,
+        requester: record.requester.person.as_str().to_owned(),
+        network: record.origin.as_ref().map(|p| p.network.clone()),
+        channel: record.origin.as_ref().map(|p| p.channel.clone()),
+        held_at: record.held_at,
+        expires_at: record.expires_at,
+        closed_at: record.ending.as_ref().filter(|_| record.state.is_final()).map(|e| e.at),
+        json: record.to_json(),
+    }
+}

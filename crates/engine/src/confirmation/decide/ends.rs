@@ -1,0 +1,67 @@
+//! How a record ends: released after the last look, void, or whatever else the table allows; once.
+
+use super::*;
+
+impl Deciding<'_> {
+    /// Every requirement is met: the last look, then the release.
+    pub(super) fn complete(&mut self, answer: &Answer) -> Outcome {
+        if let Err(cause) = (self.world.recheck)(&self.record) {
+            return self.void(Some(answer), cause);
+        }
+        if let (Some(task), Some(response)) = (&mut self.record.task, &answer.response) {
+            task.response = serde_json::to_value(response).unwrap_or_default();
+        }
+        let counted: Vec<String> =
+            self.record.live(Ballot::Grant).filter(|v| self.counts(v)).map(|v| v.shown.clone()).collect();
+        let by = counted.join(", ");
+        let ending = self.ending(by.clone(), answer.rest.as_deref().map(note), None, answer.seq);
+        self.settle(Happening::Complete, ending);
+        let ids = self.execution_ids();
+        let url = self.world.settings.style.web_url.as_ref().and_then(|base| {
+            let (id, _) = self.record.runs.first()?;
+            Some(format!("{base}/#/history/{id}/general"))
+        });
+        let names = Text(vec![texts::Piece::Name(
+            counted.iter().map(|name| texts::shown_name(name)).collect::<Vec<_>>().join(", "),
+        )]);
+        let time = texts::clock(self.world.now, self.world.now, &self.world.settings.style.zone);
+        let edit = self.said("M4-edit", &[("by", Fill::Text(names.clone())), ("time", time.into())]);
+        for copy in 0..self.record.copies.len() {
+            self.says.push((To::Edit(copy), edit.clone()));
+        }
+        let fills = [("by", Fill::Text(names)), ("id", ids.into()), ("url", url.unwrap_or_default().into())];
+        self.say_everywhere(Some(answer), "M4", &fills);
+        self.audit("released", Some(answer), Value::from_pairs([("by", by)]));
+        Outcome::Ended(State::Released)
+    }
+
+    pub(super) fn void(&mut self, answer: Option<&Answer>, cause: Cause) -> Outcome {
+        let said = cause.text();
+        let ending = self.ending(String::new(), None, Some(cause), answer.map_or(0, |a| a.seq));
+        if !self.settle(Happening::Drift, ending) {
+            return Outcome::Refused(Refused::Nothing);
+        }
+        self.tell_everybody(answer, "M8", &[("cause", Fill::Ours(texts::neutral(&said)))]);
+        self.audit("void", answer, Value::from_pairs([("cause", said)]));
+        Outcome::Ended(State::Void)
+    }
+
+    pub(super) fn ending(&self, by: String, reason: Option<String>, cause: Option<Cause>, seq: u64) -> Ending {
+        Ending { at: self.world.now, by, reason: reason.filter(|r| !r.is_empty()), cause, seq }
+    }
+
+    /// The only place where the state changes; answers whether it did.
+    pub(super) fn settle(&mut self, happening: Happening, ending: Ending) -> bool {
+        let Some(state) = self.record.state.after(happening) else { return false };
+        self.record.state = state;
+        self.record.ending = Some(ending);
+        self.effect = Some(match (state, self.record.kind) {
+            (State::Released, Kind::Gate) => {
+                self.record.release_id = Some(self.world.release_id.to_owned());
+                Effect::Release { release_id: self.world.release_id.to_owned() }
+            }
+            _ => Effect::End,
+        });
+        true
+    }
+}

@@ -1,0 +1,365 @@
+//! What may change while people are asked, and that what runs is what was shown.
+
+use crate::desk::{Desk, rule};
+use squall_engine::answers::Answering;
+use squall_engine::confirmation::State;
+use squall_engine::confirmation::decide::{Outcome, Refused, Verdict};
+use squall_engine::confirmation::declare::Way;
+use squall_store::{Item, ItemScope, Op};
+use std::time::Duration;
+
+#[test]
+fn param_change_new_digest() {
+    let mut desk = Desk::new();
+    let one = desk.say("alice", "burn db1");
+    let two = desk.say("alice", "burn db2");
+    assert_ne!(desk.record_of(one).digest, desk.record_of(two).digest);
+}
+
+#[test]
+fn pack_reload_voids() {
+    let mut desk = Desk::new().own_packs();
+    let id = desk.say("alice", "burn db1");
+    let same = desk.say("alice", "incinerate db2");
+    desk.reload();
+    assert_eq!(desk.record_of(id).state, State::Open, "a reload of the same changes nothing");
+    desk.edit("actions/burn.yaml", "echo", "echo really");
+    desk.reload();
+    for id in [id, same] {
+        let record = desk.record_of(id);
+        assert_eq!(record.state, State::Void);
+        assert_eq!(desk.status(id), "failed");
+    }
+    assert_eq!(desk.said("is void: the action changed since you were asked"), 2);
+    assert_eq!(desk.effects(), 0);
+}
+
+/// The bytes of a script are looked at when it is released, reload or not.
+#[test]
+fn a_script_that_was_swapped_is_not_run() {
+    let mut desk = Desk::new().own_packs();
+    let id = desk.request("alice", "danger.script", "{}").unwrap().id;
+    let record = desk.record_of(id);
+    desk.edit("actions/script.sh", "one", "two");
+    desk.grant("alice", &record);
+    desk.pass(Duration::from_secs(10));
+    assert_eq!((desk.record_of(id).state, desk.effects()), (State::Void, 0));
+}
+
+#[test]
+fn closure_change_voids() {
+    let mut desk = Desk::new().own_packs();
+    let id = desk.request("alice", "danger.deep_orq", "{}").unwrap().id;
+    desk.edit("actions/burn.yaml", "echo", "echo really");
+    desk.reload();
+    assert_eq!(desk.record_of(id).state, State::Void);
+}
+
+#[test]
+fn disabled_action_voids() {
+    let mut desk = Desk::new().own_packs();
+    let id = desk.say("alice", "burn db1");
+    desk.edit("actions/burn.yaml", "runner_type", "enabled: false\nrunner_type");
+    desk.reload();
+    assert_eq!(desk.record_of(id).state, State::Void);
+}
+
+fn item(desk: &Desk, name: &str, value: &str, secret: bool) -> Op {
+    let value = match secret {
+        true => squall_store::crypto::encrypt(
+            desk.engine.settings().datastore_key.as_ref().unwrap(),
+            value,
+            desk.engine.ids(),
+        ),
+        false => value.to_owned(),
+    };
+    let item = Item {
+        scope: ItemScope::System,
+        name: name.to_owned(),
+        value,
+        secret,
+        description: None,
+        created: desk.now(),
+        expires: None,
+    };
+    Op::SetItem { item: Box::new(item), now: desk.now() }
+}
+
+#[test]
+fn secret_rotation_voids() {
+    let mut desk = Desk::new();
+    let ops = [item(&desk, "sealed", "first", true), item(&desk, "plain", "p1", false)];
+    desk.commit(squall_store::Batch { ops: ops.into() });
+    let id = desk.request("admin", "danger.sealed", "{}").unwrap().id;
+    let kept = desk.request("admin", "danger.sealed", r#"{"what": "y"}"#).unwrap().id;
+    // A plain value is frozen: what was shown runs.
+    let op = item(&desk, "plain", "p2", false);
+    desk.commit(op.into());
+    let record = desk.record_of(kept);
+    desk.grant("admin", &record);
+    desk.pass(Duration::from_secs(10));
+    assert_eq!(desk.status(kept), "succeeded");
+    assert!(desk.result(kept).contains("p1"));
+    // A secret has a version.
+    let op = item(&desk, "sealed", "second", true);
+    desk.commit(op.into());
+    let record = desk.record_of(id);
+    desk.grant("admin", &record);
+    assert_eq!(desk.record_of(id).state, State::Void);
+    assert_eq!(desk.effects(), 1);
+}
+
+#[test]
+fn role_lost_vote_ignored() {
+    let mut desk = Desk::with(&rule("two", "danger.wipe", "{who: {role: [sre]}, count: 2}"));
+    let id = desk.say("alice", "wipe db1");
+    let record = desk.record_of(id);
+    desk.grant("bob", &record);
+    desk.user("bob", &["operator"], true);
+    assert!(desk.grant("carol", &record).contains("(1 of 2)"));
+    assert_eq!(desk.record_of(id).state, State::Open);
+    assert!(desk.grant("dora", &record).contains("Confirmed by carol, dora"));
+}
+
+#[test]
+fn a_requester_who_may_not_run_it_any_more_voids() {
+    let mut desk = Desk::with(&rule("one", "danger.wipe", "{who: {role: [sre]}}"));
+    let id = desk.request("alice", "danger.wipe", r#"{"what": "x"}"#).unwrap().id;
+    let record = desk.record_of(id);
+    desk.user("alice", &["observer"], true);
+    desk.grant("bob", &record);
+    assert_eq!((desk.record_of(id).state, desk.effects()), (State::Void, 0));
+}
+
+#[test]
+fn a_deactivated_requester_withdraws_at_once() {
+    let mut desk = Desk::with(&rule("one", "danger.wipe", "{who: {role: [sre]}}"));
+    let id = desk.request("alice", "danger.wipe", r#"{"what": "x"}"#).unwrap().id;
+    desk.user("alice", &["operator"], false);
+    let engine = desk.engine.clone();
+    desk.wait(async move { engine.review_open().await }).unwrap();
+    assert_eq!((desk.record_of(id).state, desk.status(id).as_str()), (State::Withdrawn, "canceled"));
+}
+
+#[test]
+fn stricter_rules_ask_anew_and_carry_no_votes_over() {
+    let mut desk = Desk::with(&rule("one", "danger.wipe", "{who: {role: [sre]}, count: 2}"));
+    let id = desk.say("alice", "wipe db1");
+    let first = desk.record_of(id);
+    desk.grant("bob", &first);
+    desk.new_rules(&rule("one", "danger.wipe", "{who: {role: [sre]}, count: 3}"));
+    let second = desk.record_of(id);
+    assert_ne!(first.id, second.id);
+    assert_eq!(second.retry_of, Some(first.id));
+    assert_eq!((second.state, second.votes.len()), (State::Open, 0));
+    let old = desk.records().into_iter().find(|r| r.id == first.id).unwrap();
+    assert_eq!(old.state, State::Void);
+    assert_eq!(desk.status(id), "pending", "the run waits for the new question");
+    for name in ["bob", "carol", "dora"] {
+        desk.grant(name, &second);
+    }
+    desk.pass(Duration::from_secs(10));
+    assert_eq!((desk.status(id).as_str(), desk.effects()), ("succeeded", 1));
+}
+
+#[test]
+fn looser_and_reworded_rules_leave_the_question() {
+    let mut desk = Desk::with(&rule("one", "danger.wipe", "{who: {role: [sre]}, count: 2}"));
+    let id = desk.say("alice", "wipe db1");
+    let first = desk.record_of(id);
+    desk.new_rules(&rule("one", "danger.wipe", "{who: {role: [sre]}}"));
+    desk.new_rules("");
+    let record = desk.record_of(id);
+    assert_eq!((record.id, record.state, record.need()), (first.id, State::Open, "2 of role sre".to_owned()));
+}
+
+#[test]
+fn button_with_old_digest_412() {
+    let mut desk = Desk::new();
+    let id = desk.say("alice", "burn db1");
+    let record = desk.record_of(id);
+    let given = Answering {
+        verdict: Verdict::Grant,
+        rest: None,
+        digest: Some("0123456789abcdef".into()),
+        response: None,
+        way: Way::Button,
+    };
+    let outcome = desk.answer_with("alice", &record, given).unwrap().outcome;
+    assert_eq!(outcome, Outcome::Refused(Refused::DigestDiffers));
+    assert_eq!((outcome.http(), desk.effects()), (412, 0));
+}
+
+#[test]
+fn yes_too_old_not_started() {
+    let mut desk = Desk::new();
+    let id = desk.request("alice", "danger.burn", r#"{"what": "x"}"#).unwrap().id;
+    let record = desk.record_of(id);
+    // The decision reaches the disk, the machine dies before anything starts, and comes back in two hours.
+    let commits = desk.store.commits();
+    desk.store.fault_at(commits + 2, squall_store::memory::Fault::CrashAfter);
+    let (engine, code) = (desk.engine.clone(), record.id.to_string());
+    let given = Answering { verdict: Verdict::Grant, rest: None, digest: None, response: None, way: Way::Api };
+    let spawned = async move { drop(engine.answer_by(&code, given, &crate::desk::token("alice")).await) };
+    squall_engine::Runtime::spawn(&*desk.executor.handle(), Box::pin(spawned));
+    let store = desk.store.clone();
+    desk.executor.run(desk.now(), || store.crashed());
+    let started = desk.effects();
+    desk.restart_after(Duration::from_secs(7_200));
+    desk.pass(Duration::from_secs(10));
+    let after = desk.record_of(id);
+    if after.state == State::Released {
+        assert_eq!((started, desk.effects()), (0, 0), "{:?}", desk.execution(id).result);
+        assert_eq!(desk.status(id), "failed");
+        assert!(desk.result(id).contains("confirmation too old"));
+    } else {
+        assert_eq!(desk.effects(), 0);
+    }
+}
+
+#[test]
+fn scheduled_recheck_at_start() {
+    let mut desk = Desk::new().own_packs();
+    let mut request = desk.requested("alice", "danger.burn", r#"{"what": "x"}"#);
+    request.delay_ms = 3 * 3_600_000;
+    let id = desk.send(request).unwrap().id;
+    let record = desk.record_of(id);
+    desk.grant("alice", &record);
+    // Released now, started at its time, which is within an hour of that time although three after the yes.
+    assert_eq!(desk.status(id), "delayed");
+    desk.edit("actions/burn.yaml", "echo", "echo really");
+    desk.reload();
+    desk.pass(Duration::from_secs(3 * 3_600 + 10));
+    assert_eq!((desk.status(id).as_str(), desk.effects()), ("failed", 0));
+    assert!(desk.result(id).contains("void"));
+}
+
+#[test]
+fn a_scheduled_run_starts_at_its_time() {
+    let mut desk = Desk::new();
+    let mut request = desk.requested("alice", "danger.burn", r#"{"what": "x"}"#);
+    request.delay_ms = 3 * 3_600_000;
+    let id = desk.send(request).unwrap().id;
+    let record = desk.record_of(id);
+    desk.grant("alice", &record);
+    desk.pass(Duration::from_secs(3 * 3_600 + 10));
+    assert_eq!((desk.status(id).as_str(), desk.effects()), ("succeeded", 1));
+}
+
+#[test]
+fn equal_requests_join() {
+    let mut desk = Desk::new();
+    let one = desk.request("alice", "danger.burn", r#"{"what": "x"}"#).unwrap();
+    let two = desk.request("alice", "danger.burn", r#"{"what": "x"}"#).unwrap();
+    assert_eq!(one.id, two.id);
+    let other = desk.request("bob", "danger.burn", r#"{"what": "x"}"#).unwrap();
+    assert_ne!(one.id, other.id, "somebody else asked");
+    desk.say("alice", "burn db1");
+    let told = desk.try_say("alice", "burn db1").unwrap_err().to_string();
+    assert!(told.contains("The same request is already waiting as"), "{told}");
+}
+
+#[test]
+fn a_requester_has_twenty_open_questions() {
+    let mut desk = Desk::new();
+    for n in 0..20 {
+        desk.say("alice", &format!("burn db{n}"));
+    }
+    let refusal = desk.try_say("alice", "burn db20").unwrap_err().to_string();
+    assert!(refusal.contains("20 confirmations of yours wait already"), "{refusal}");
+    assert_eq!(desk.executions().len(), 20);
+    desk.say("bob", "burn db1");
+}
+
+#[test]
+fn guess_limit_and_limit_does_not_lock_record() {
+    let mut desk = Desk::new();
+    let id = desk.say("alice", "burn db1");
+    let record = desk.record_of(id);
+    let wrong = ["T4KQ72", "9FHXRT", "BR7KDW", "W3N8P9", "K7Q4M9"];
+    for code in wrong {
+        desk.answers("mallory", &format!("confirm {code}"));
+    }
+    let silent = desk.answers("mallory", "confirm T4KQ72");
+    assert_eq!(silent, squall_engine::typed::Reply::Silence);
+    // The requester is not locked out of the record.
+    desk.grant("alice", &record);
+    assert_eq!(desk.record_of(id).state, State::Released);
+}
+
+#[test]
+fn an_answer_that_is_delivered_twice_counts_once() {
+    let mut desk = Desk::new();
+    let id = desk.say("alice", "burn db1");
+    let text = format!("confirm {}", desk.record_of(id).code);
+    desk.answers_as("alice", &text, "again");
+    let before = desk.texts().len();
+    assert_eq!(desk.answers_as("alice", &text, "again"), squall_engine::typed::Reply::Silence);
+    desk.pass(Duration::from_secs(10));
+    assert_eq!(desk.effects(), 1);
+    assert_eq!(desk.texts()[before..].iter().filter(|text| text.contains("already")).count(), 0);
+}
+
+#[test]
+fn break_glass_is_counted_and_reviewed() {
+    let text = "version: 1\nrules:\n  - {id: two, when: {action: [danger.wipe]}, require: [{who: {role: [sre]}, count: 2}], break_glass: {role: [lead]}}\n";
+    let mut desk = Desk::with(text);
+    let smash = |desk: &mut Desk, n: usize| {
+        let id = desk.say("alice", &format!("wipe db{n}"));
+        let record = desk.record_of(id);
+        let given = Answering {
+            verdict: Verdict::BreakGlass,
+            rest: Some("the site is down, nobody answers".into()),
+            digest: None,
+            response: None,
+            way: Way::Api,
+        };
+        let outcome = desk.answer_with("erin", &record, given).unwrap().outcome;
+        (record, outcome)
+    };
+    let mut records = Vec::new();
+    for n in 0..3 {
+        let (record, outcome) = smash(&mut desk, n);
+        assert_eq!(outcome, Outcome::Ended(State::Released));
+        records.push(record);
+    }
+    let (_, outcome) = smash(&mut desk, 3);
+    assert_eq!(outcome, Outcome::Refused(Refused::Limited), "three a day");
+    let (engine, first) = (desk.engine.clone(), records[0].id.to_string());
+    let review = |by: &'static str| {
+        let (engine, first) = (engine.clone(), first.clone());
+        async move { engine.review(&first, "it was right", &crate::desk::token(by)).await }
+    };
+    assert!(desk.wait(review("erin")).is_err(), "not by whoever broke it");
+    assert!(desk.wait(review("mallory")).is_err(), "not by whoever has no say");
+    assert_eq!(desk.wait(review("bob")).unwrap().verdict.as_deref(), Some("it was right"));
+    assert!(desk.wait(review("carol")).is_err(), "once");
+    assert_eq!((desk.events("bypassed"), desk.events("review_closed")), (3, 1));
+    // Two reviews are open; after their 72 hours and 14 days the right is gone.
+    desk.pass(Duration::from_secs(17 * 86_400 + 3_600));
+    let (_, outcome) = smash(&mut desk, 4);
+    assert_eq!(outcome, Outcome::Refused(Refused::Limited));
+}
+
+/// A record of the version before is answered by this one: fields that came later have their defaults.
+#[test]
+fn a_record_of_the_version_before_is_answered() {
+    let mut desk = Desk::new();
+    let id = desk.say("alice", "burn db1");
+    let record = desk.record_of(id);
+    let mut json: serde_json::Value = serde_json::from_str(&record.to_json()).unwrap();
+    let fields = json.as_object_mut().unwrap();
+    for later in ["secrets", "task", "bypassed", "moved", "retry_of", "editors"] {
+        fields.remove(later);
+    }
+    let row = desk.store_confirmation(&record.id.to_string());
+    let old = squall_store::Confirmation { json: json.to_string(), version: row.version + 1, ..row.clone() };
+    let mut changed: serde_json::Value = serde_json::from_str(&old.json).unwrap();
+    changed["version"] = (row.version + 1).into();
+    let old = squall_store::Confirmation { json: changed.to_string(), ..old };
+    desk.commit(Op::PutConfirmation { row: Box::new(old), expected: Some(row.version) }.into());
+    desk.restart_after(Duration::from_secs(1));
+    desk.grant("alice", &record);
+    desk.pass(Duration::from_secs(10));
+    assert_eq!((desk.status(id).as_str(), desk.effects()), ("succeeded", 1));
+}

@@ -1,0 +1,15 @@
+//! The gate of confirmation in the whole engine: real packs, virtual time, a store that can crash.
+//!
+//! `desk` is one server with its people; every other module is a chapter of what must hold.
+
+mod bypass;
+mod changes;
+mod deadline;
+mod desk;
+mod model;
+mod policy;
+mod race;
+mod tasks;
+
+#[path = "../sim/mod.rs"]
+mod sim;
