@@ -28,6 +28,20 @@ impl Error {
         self
     }
 
+    /// The same error of `part` as one of the text `whole` in which it stands.
+    pub(crate) fn within(mut self, whole: &str, part: &str) -> Error {
+        let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize);
+        if let (Some(span), Some(by)) = (&mut self.span, start.filter(|by| by + part.len() <= whole.len())) {
+            *span = span.start + by..span.end + by;
+        }
+        self
+    }
+
+    /// The bound `name` of [`crate::Limits`] was reached, which is `most` `unit`.
+    pub(crate) fn bound(name: &str, most: u64, unit: &str) -> Error {
+        Error::limit(&format!("more than {most} {unit} (limit `{name}`)"))
+    }
+
     /// One of the limits was reached; `what` names it.
     pub fn limit(what: &str) -> Error {
         Error::new("ResourceLimit", format!("expression too expensive: {what}"))

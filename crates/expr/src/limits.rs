@@ -18,6 +18,43 @@ pub struct Limits {
     pub recursion: u32,
 }
 
+impl Limits {
+    /// The names by which bounds are set and by which errors call them, with what each counts.
+    pub const NAMES: &[(&str, &str)] = &[
+        ("steps", "steps of one evaluation: nodes visited, items produced, 64 bytes copied; what bounds its time"),
+        ("bytes", "bytes of values that one evaluation makes"),
+        ("output", "bytes of text that one evaluation gives out"),
+        ("depth", "levels of nesting, at most 200"),
+        ("recursion", "calls of macros, recursive loops and functions made by `def` within each other, at most 100"),
+    ];
+
+    /// Sets the bound `name`; false when there is none of that name. Nesting has a ceiling, because a stack ends.
+    pub fn set(&mut self, name: &str, most: u64) -> bool {
+        let small = |ceiling: u32| u32::try_from(most).map_or(ceiling, |n| n.min(ceiling));
+        match name {
+            "steps" => self.steps = most,
+            "bytes" => self.bytes = most,
+            "output" => self.output = most,
+            "depth" => self.depth = small(200),
+            "recursion" => self.recursion = small(100),
+            _ => return false,
+        }
+        true
+    }
+
+    /// The bound `name`.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        Some(match name {
+            "steps" => self.steps,
+            "bytes" => self.bytes,
+            "output" => self.output,
+            "depth" => self.depth.into(),
+            "recursion" => self.recursion.into(),
+            _ => return None,
+        })
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits { steps: 5_000_000, bytes: 64 << 20, output: 16 << 20, depth: 200, recursion: 100 }
@@ -29,12 +66,14 @@ impl Default for Limits {
 pub struct Budget {
     steps: Cell<u64>,
     bytes: Cell<u64>,
+    most: (u64, u64),
 }
 
 impl Budget {
     /// A full budget.
     pub fn new(limits: &Limits) -> Budget {
-        Budget { steps: Cell::new(limits.steps), bytes: Cell::new(limits.bytes) }
+        let most = (limits.steps, limits.bytes);
+        Budget { steps: Cell::new(limits.steps), bytes: Cell::new(limits.bytes), most }
     }
 
     /// Pays for `n` steps.
@@ -44,7 +83,7 @@ impl Budget {
                 self.steps.set(left);
                 Ok(())
             }
-            None => Err(Error::limit("too many steps")),
+            None => Err(Error::bound("steps", self.most.0, "steps")),
         }
     }
 
@@ -55,7 +94,7 @@ impl Budget {
                 self.bytes.set(left);
                 self.step(n / 64)
             }
-            None => Err(Error::limit("too much memory")),
+            None => Err(Error::bound("bytes", self.most.1, "bytes of values")),
         }
     }
 }

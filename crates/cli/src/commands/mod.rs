@@ -11,9 +11,11 @@ mod explain;
 mod key;
 mod pack;
 mod packs_job;
+mod repl;
 mod run;
 mod server;
 mod simulate;
+mod trial;
 mod up;
 
 pub use execution::{Execution, print as print_execution};
@@ -102,10 +104,10 @@ enum Command {
     Alias(Of<alias::Alias>),
     /// Try rules without a server.
     #[command(subcommand)]
-    Rule(eval::Rule),
+    Rule(trial::Rule),
     /// Try the rendering of parameters without a server.
     #[command(subcommand)]
-    Action(eval::Action),
+    Action(trial::Action),
     /// Print a fresh token, for scripts and for other clients.
     Token(On<server::Token>),
     /// Print every bound that the server keeps, and what happens beyond it.
@@ -145,8 +147,8 @@ fn run(cli: Cli) -> Done {
         Command::Eval(eval) => eval.run(form),
         Command::Workflow(workflow) => workflow.run(form),
         Command::Alias(Of { after, what }) => what.run(&Target::of(first, after), form),
-        Command::Rule(rule) => rule.run(),
-        Command::Action(action) => action.run(),
+        Command::Rule(rule) => rule.run(form),
+        Command::Action(action) => action.run(form),
         Command::Token(On { after, what }) => what.run(&client(after)?),
         Command::Limits(limits) => limits.run(form),
         Command::Explain(explain) => explain.run(),

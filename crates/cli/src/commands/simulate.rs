@@ -1,6 +1,6 @@
 //! `squall workflow simulate`: a workflow with scripted results on a virtual clock; no server, no side effects.
 
-use super::eval::batch;
+use super::eval::run_batch as batch;
 use crate::exit::{Done, Stop};
 use crate::output::Form;
 use clap::{Subcommand, ValueEnum};

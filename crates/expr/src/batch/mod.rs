@@ -15,7 +15,7 @@ use serde_json::{Map as Json, Value as Line};
 use squall_model::Value;
 
 pub use alias::match_line as alias_match;
-pub use eval::eval;
+pub use eval::{eval, eval_within, evaluate};
 pub use params::render_line as action_render;
 pub use rules::rule_test;
 

@@ -11,6 +11,43 @@ use num_traits::Zero;
 /// Decides about a value.
 pub(super) type Check = for<'i> fn(&mut Interpreter<'i>, &V, CallArgs) -> Result<bool, Error>;
 
+/// All tests, for people who look for one.
+pub(super) const NAMES: &[&str] = &[
+    "boolean",
+    "callable",
+    "defined",
+    "divisibleby",
+    "eq",
+    "equalto",
+    "escaped",
+    "even",
+    "false",
+    "filter",
+    "float",
+    "ge",
+    "greaterthan",
+    "gt",
+    "in",
+    "integer",
+    "iterable",
+    "le",
+    "lessthan",
+    "lower",
+    "lt",
+    "mapping",
+    "ne",
+    "none",
+    "number",
+    "odd",
+    "sameas",
+    "sequence",
+    "string",
+    "test",
+    "true",
+    "undefined",
+    "upper",
+];
+
 /// The test of a name.
 pub(super) fn find(name: &str) -> Option<Check> {
     Some(match name {

@@ -117,8 +117,9 @@ impl<'a> Interpreter<'a> {
 
     fn deeper(&mut self) -> Result<(), Error> {
         self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(Error::limit("evaluation is nested too deeply"));
+        let most = MAX_DEPTH.min(self.scope.limits.depth);
+        if self.depth > most {
+            return Err(Error::bound("depth", most.into(), "levels of nesting"));
         }
         Ok(())
     }
@@ -126,7 +127,7 @@ impl<'a> Interpreter<'a> {
     fn write(&mut self, out: &mut String, text: &str) -> Result<(), Error> {
         self.written += text.len() as u64;
         if self.written > self.scope.limits.output {
-            return Err(Error::limit("too much output"));
+            return Err(Error::bound("output", self.scope.limits.output, "bytes of output"));
         }
         self.budget.step(text.len() as u64 / 64)?;
         out.push_str(text);
@@ -268,7 +269,11 @@ impl<'a> Interpreter<'a> {
         self.deeper()?;
         self.recursion += 1;
         if self.recursion > self.scope.limits.recursion {
-            return Err(Error::limit("macros or loops call themselves too often"));
+            return Err(Error::bound(
+                "recursion",
+                self.scope.limits.recursion.into(),
+                "calls of macros or loops within each other",
+            ));
         }
         Ok(())
     }

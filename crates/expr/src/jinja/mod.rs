@@ -133,6 +133,17 @@ impl Template {
     }
 }
 
+/// The names of filters, tests and functions that templates of `engine` can use, sorted: for completion and help.
+pub fn vocabulary(engine: Engine) -> Vec<&'static str> {
+    let shared = crate::functions::TABLE.iter().map(|f| f.name);
+    let shared = shared.filter(|name| filters::find(name, engine).is_some());
+    let own = filters::NAMES.iter().chain(checks::NAMES).chain(globals::NAMES).copied();
+    let mut all: Vec<&str> = own.chain(shared).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// A syntax error at a place in the text.
 fn syntax(message: &str, at: usize) -> Error {
     Error::new("TemplateSyntaxError", message).at(at..at)
@@ -163,4 +174,20 @@ pub(crate) fn order(a: &Value, b: &Value, sign: &str) -> Result<Option<std::cmp:
 /// `item in container`.
 pub(crate) fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
     ops::contains(&V::from(container), &V::from(item))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_in_the_lists_is_one() {
+        for name in filters::NAMES {
+            assert!(filters::find(name, Engine::Stack).is_some(), "{name}");
+        }
+        for name in checks::NAMES {
+            assert!(checks::find(name).is_some(), "{name}");
+        }
+        assert!(vocabulary(Engine::Orquesta).contains(&"regex_match"));
+    }
 }

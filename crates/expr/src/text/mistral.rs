@@ -31,9 +31,9 @@ struct Hole {
 }
 
 impl Hole {
-    fn read(hole: &str) -> Hole {
+    fn read(text: &str, hole: &str) -> Hole {
         let inside = holes::inside(hole, &['<', '%', '>']);
-        Hole { inside: inside.into(), expr: yaql::parse(inside) }
+        Hole { inside: inside.into(), expr: yaql::parse(inside).map_err(|error| error.within(text, inside)) }
     }
 
     fn eval(&self, scope: &Scope) -> Result<Value, Error> {
@@ -56,7 +56,8 @@ impl Text {
         let holes = holes::find(text, JINJA);
         let kind = if let Some(first) = holes.first() {
             Kind::Jinja(if *first == text {
-                jinja::Template::expression(&text[2..text.len() - 2], Engine::Mistral)
+                let inside = &text[2..text.len() - 2];
+                jinja::Template::expression(inside, Engine::Mistral).map_err(|error| error.within(text, inside))
             } else {
                 jinja::Template::compile(text, Engine::Mistral)
             })
@@ -66,8 +67,8 @@ impl Text {
             let holes = holes::find(text, YAQL);
             match holes[..] {
                 [] => return None,
-                [only] if only == text => Kind::Yaql(Hole::read(only)),
-                _ => Kind::YaqlMixed(holes.iter().map(|hole| (Str::from(*hole), Hole::read(hole))).collect()),
+                [only] if only == text => Kind::Yaql(Hole::read(text, only)),
+                _ => Kind::YaqlMixed(holes.iter().map(|hole| (Str::from(*hole), Hole::read(text, hole))).collect()),
             }
         };
         Some(Text { source: text.into(), kind })
@@ -116,7 +117,7 @@ pub(super) fn replaced(text: &str, from: &str, to: &str, scope: &Scope) -> Resul
     let count = text.matches(from).count() as u64;
     let size = (text.len() as u64).saturating_add(count.saturating_mul(to.len() as u64));
     if size > scope.limits.output {
-        return Err(Error::limit("too much output"));
+        return Err(Error::bound("output", scope.limits.output, "bytes of output"));
     }
     Ok(text.replace(from, to))
 }

@@ -48,9 +48,10 @@ impl Text {
     pub(super) fn read(text: &str) -> Option<Text> {
         let yaql = holes::find(text, YAQL);
         if !yaql.is_empty() {
-            let holes = yaql
-                .into_iter()
-                .map(|hole| Hole { hole: hole.into(), expr: yaql::parse(holes::inside(hole, &['<', '%', '>'])) });
+            let holes = yaql.into_iter().map(|hole| {
+                let inside = holes::inside(hole, &['<', '%', '>']);
+                Hole { hole: hole.into(), expr: yaql::parse(inside).map_err(|error| error.within(text, inside)) }
+            });
             return Some(Text { source: text.into(), kind: Kind::Yaql(holes.collect()) });
         }
         if !holes::any(text, JINJA) && !holes::any(text, BLOCK) {
@@ -75,9 +76,10 @@ impl Text {
         } else if inline.is_empty() {
             Kind::Plain
         } else {
-            let read = |hole: &&str| Inline {
-                hole: (*hole).into(),
-                expr: jinja::Template::expression(holes::inside(hole, &['{', '}']), Engine::Orquesta),
+            let read = |hole: &&str| {
+                let inside = holes::inside(hole, &['{', '}']);
+                let expr = jinja::Template::expression(inside, Engine::Orquesta);
+                Inline { hole: (*hole).into(), expr: expr.map_err(|error| error.within(text, inside)) }
             };
             Kind::Inline(inline.iter().map(read).collect())
         };

@@ -194,17 +194,17 @@ impl<'a> Eval<'a> {
 
     /// One level down; an error when that is too deep for the stack.
     pub fn enter(&self) -> Result<Deeper<'_>, Error> {
-        Self::count(&self.depth, self.scope.limits.depth, "nested too deeply")
+        Self::count(&self.depth, self.scope.limits.depth, "depth", "levels of nesting")
     }
 
     /// One more call of a function that may call itself.
     pub fn recurse(&self) -> Result<Deeper<'_>, Error> {
-        Self::count(&self.recursion, self.scope.limits.recursion, "too much recursion")
+        Self::count(&self.recursion, self.scope.limits.recursion, "recursion", "calls within each other")
     }
 
-    fn count<'c>(cell: &'c Cell<u32>, most: u32, what: &str) -> Result<Deeper<'c>, Error> {
+    fn count<'c>(cell: &'c Cell<u32>, most: u32, name: &str, unit: &str) -> Result<Deeper<'c>, Error> {
         if cell.get() >= most {
-            return Err(Error::limit(what));
+            return Err(Error::bound(name, most.into(), unit));
         }
         cell.set(cell.get() + 1);
         Ok(Deeper(cell))

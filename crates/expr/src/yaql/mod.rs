@@ -33,7 +33,7 @@ mod tree;
 mod value;
 
 pub use inspect::Reference;
-pub use table::signatures;
+pub use table::{names, signatures};
 
 use crate::{Engine, Error, Scope};
 use squall_model::Value;

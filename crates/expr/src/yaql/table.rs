@@ -183,6 +183,13 @@ pub fn signatures() -> Vec<String> {
     all
 }
 
+/// The names of the library's functions and methods, sorted: for completion.
+pub fn names() -> Vec<&'static str> {
+    let mut all: Vec<&str> = GROUPS.keys().map(|name| &**name).collect();
+    all.sort_unstable();
+    all
+}
+
 /// The library's entries of that name.
 pub(super) fn find(name: &str) -> Option<&'static Group> {
     GROUPS.get(name)
