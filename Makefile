@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Process per test where nextest is installed, plain cargo otherwise.
 TESTER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast")
 
-.PHONY: help demo run build test lint bench soak docs-test
+.PHONY: help demo run build test lint bench fuzz soak docs-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -31,6 +31,10 @@ lint: ## format and clippy, warnings are errors
 bench: build ## the measures, as a table
 	$(CARGO) bench --locked --profile fast -p squall-workflow -p squall-store -p squall-expr -p squall-engine
 	@tests/bench.py target/fast/squall
+	@tests/bench_expr.py
+
+fuzz: ## unforeseen inputs for the expression languages, a minute each; what is new is kept in crates/expr/tests/corpus
+	SQUALL_FUZZ_SECONDS=$${SQUALL_FUZZ_SECONDS:-60} $(CARGO) test --locked --profile fast -p squall-expr --test fuzz -- --nocapture --test-threads 2
 
 soak: ## the same tests with full counts; takes hours
 	SQUALL_SEQUENCES=100000 SQUALL_RACES=10000 $(CARGO) test --locked --profile fast -p squall-engine --test gate -- --nocapture model race

@@ -1,53 +1,146 @@
-//! How fast the room is where it counts: one chat line against many aliases, one event against many rules,
-//! a template. Run by `cargo bench -p squall-expr --profile fast`; prints microseconds, judges nothing.
+//! How fast the room is where it counts: expressions, one chat line against many aliases, one event against many rules.
+//!
+//! `cargo bench -p squall-expr --profile fast` prints a table and judges nothing. With `SQUALL_BENCH_JSON=1` it prints one
+//! JSON object a line, `{"group", "case", "ns"}`, which `tests/bench_expr.py` sets beside the Python libraries. Every
+//! figure is processor time of one call, the best of several rounds, since the machine may be busy with other work.
 
 use squall_expr::alias::{Entry, Matcher, Options};
 use squall_expr::jinja::Template;
 use squall_expr::operators::Criteria;
-use squall_expr::{Engine, Limits, NoHost, Scope};
-use squall_model::from_json;
+use squall_expr::{Engine, Limits, NoHost, Scope, yaql};
+use squall_model::{Value, from_json};
 use std::hint::black_box;
-use std::time::Instant;
 
 fn main() {
-    aliases();
-    rules();
-    templates();
+    let cases = from_json(include_str!("cases.json"), false).expect("the file beside this one");
+    let rounds = if std::env::var_os("SQUALL_BENCH_QUICK").is_some() { 1 } else { 15 };
+    let data = data(1000);
+    yaql_cases("yaql_small", &cases, &data, rounds);
+    yaql_cases("yaql_rows", &cases, &data, rounds);
+    jinja_cases(&cases, &data, rounds);
+    growth(rounds);
+    aliases(rounds);
+    rules(rounds);
 }
 
-fn measure(what: &str, times: u32, mut run: impl FnMut()) {
-    run();
-    let start = Instant::now();
-    for _ in 0..times {
-        run();
+/// Nanoseconds of processor time that this thread has used.
+fn spent() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let first = text.split_whitespace().next().and_then(|n| n.parse().ok());
+    first.unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(now.as_nanos()).unwrap_or(0)
+    })
+}
+
+/// Processor time of one call in nanoseconds, best of several rounds.
+fn best(rounds: u32, mut call: impl FnMut()) -> f64 {
+    // Enough calls for a few milliseconds, so that reading the clock does not count.
+    let mut calls = 1_u32;
+    while calls < 1 << 24 {
+        let start = spent();
+        (0..calls).for_each(|_| call());
+        if spent().saturating_sub(start) > 4_000_000 {
+            break;
+        }
+        calls *= 2;
     }
-    println!("{what:50} {:10.2} µs", start.elapsed().as_secs_f64() * 1e6 / f64::from(times));
+    let round = |_| {
+        let start = spent();
+        (0..calls).for_each(|_| call());
+        spent().saturating_sub(start) as f64 / f64::from(calls)
+    };
+    (0..rounds).map(round).fold(f64::INFINITY, f64::min)
+}
+
+fn report(group: &str, case: &str, ns: f64) {
+    if std::env::var_os("SQUALL_BENCH_JSON").is_some() {
+        println!("{}", serde_json::json!({"group": group, "case": case, "ns": ns}));
+    } else {
+        println!("{:>12.2} µs  {group}: {case}", ns / 1e3);
+    }
+}
+
+/// A context of some size; `tests/bench_expr.py` makes the same.
+fn data(rows: usize) -> Value {
+    let rows: Vec<String> = (0..rows)
+        .map(|i| {
+            format!(r#"{{"name": "vm{i}", "ram": {}, "host": "h{}", "up": {}}}"#, i % 64 * 512, i % 10, i % 3 == 0)
+        })
+        .collect();
+    let head = r#""name": "web-01", "code": 200, "a": {"b": {"c": 7}}, "tags": ["a", "b", "c"]"#;
+    from_json(&format!(r#"{{{head}, "rows": [{}]}}"#, rows.join(",")), false).expect("the text above is JSON")
+}
+
+fn texts<'v>(cases: &'v Value, group: &str) -> impl Iterator<Item = &'v str> {
+    cases.get(group).and_then(Value::as_list).into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn yaql_cases(group: &str, cases: &Value, data: &Value, rounds: u32) {
+    let limits = Limits::default();
+    let scope = Scope { engine: Engine::Mistral, data, host: &NoHost, limits: &limits };
+    for text in texts(cases, group) {
+        let expression = yaql::parse(text).expect("every expression of the file is well-formed");
+        expression.eval(&scope).expect("and fits the data");
+        report(group, text, best(rounds, || drop(black_box(expression.eval(black_box(&scope))))));
+        let whole = || drop(black_box(yaql::parse(black_box(text)).and_then(|e| e.eval(&scope))));
+        report(&format!("{group}_parsed"), text, best(rounds, whole));
+    }
+}
+
+fn jinja_cases(cases: &Value, data: &Value, rounds: u32) {
+    let limits = Limits::default();
+    let scope = Scope { engine: Engine::Stack, data, host: &NoHost, limits: &limits };
+    for text in texts(cases, "jinja") {
+        let template = Template::compile(text, Engine::Stack).expect("every template of the file is well-formed");
+        template.render(&scope).expect("and fits the data");
+        report("jinja", text, best(rounds, || drop(black_box(template.render(black_box(&scope))))));
+        let whole =
+            || drop(black_box(Template::compile(black_box(text), Engine::Stack).and_then(|t| t.render(&scope))));
+        report("jinja_new", text, best(rounds, whole));
+    }
+}
+
+/// The same over ten times the rows: growth is linear when the figure is ten times as large.
+fn growth(rounds: u32) {
+    let limits = Limits::default();
+    for text in ["$.rows.where($.up).select($.name)", "$.rows.groupBy($.host, $.ram, $.sum())"] {
+        let expression = yaql::parse(text).expect("written above");
+        for rows in [1_000, 10_000] {
+            let data = data(rows);
+            let scope = Scope { engine: Engine::Mistral, data: &data, host: &NoHost, limits: &limits };
+            expression.eval(&scope).expect("fits the data");
+            report(
+                &format!("growth_{rows}"),
+                text,
+                best(rounds, || drop(black_box(expression.eval(black_box(&scope))))),
+            );
+        }
+    }
 }
 
 /// Ten thousand aliases, one in ten starting with a placeholder or a regular expression.
-fn aliases() {
+fn aliases(rounds: u32) {
     let format = |n: u32| match n % 20 {
         0 => format!("{{{{who}}}} please handle task{n} {{{{when=now}}}}"),
         10 => format!("(show|list) report{n} {{{{what}}}}"),
         _ => format!("service{n} restart {{{{host}}}} in {{{{env=prod}}}}"),
     };
     let entry = |n| Entry { alias: n, representation: format(n).into(), multiple: false, parameters: Vec::new() };
-    let start = Instant::now();
     let (matcher, refused) = Matcher::new((0..10_000).map(entry), Options::default());
     assert!(refused.is_empty());
-    println!("{:50} {:10.2} ms", "10,000 aliases prepared", start.elapsed().as_secs_f64() * 1e3);
-    for line in [
-        "service4711 restart web1 in staging",
-        "bob please handle task5000 tomorrow",
-        "list report10 disks x=1",
-        "nothing matches this",
+    for (line, hits) in [
+        ("service4711 restart web1 in staging", 1),
+        ("bob please handle task5000 tomorrow", 1),
+        ("list report10 disks x=1", 1),
+        ("nothing matches this", 0),
     ] {
-        println!("    `{line}`: {} hits", matcher.find(line).len());
-        measure("one line against 10,000 aliases", 2000, || drop(black_box(matcher.find(line))));
+        assert_eq!(matcher.find(line).len(), hits, "{line}");
+        report("alias_10000", line, best(rounds, || drop(black_box(matcher.find(black_box(line))))));
     }
 }
 
-fn rules() {
+fn rules(rounds: u32) {
     let rule = |n: u32| {
         let text = format!(
             r#"{{"trigger.body.repository": {{"type": "eq", "pattern": "repo{n}"}}, "trigger.body.branch": {{"type": "regex", "pattern": "^release-\\d+$"}}}}"#
@@ -58,28 +151,13 @@ fn rules() {
     let event = from_json(r#"{"body": {"repository": "repo500", "branch": "release-7", "commits": [1, 2, 3]}}"#, false);
     let event = event.expect("written above");
     let limits = Limits::default();
-    measure("one event against 1,000 rules", 200, || {
-        let fired = rules.iter().filter(|r| r.test(&event, &NoHost, &limits).is_ok_and(|v| v.fires)).count();
-        assert_eq!(black_box(fired), 1);
-    });
-}
-
-fn templates() {
-    let data =
-        from_json(r#"{"x": 5, "host": {"name": "web1"}, "items": ["a", "b", "c"]}"#, false).expect("written above");
-    let limits = Limits::default();
-    let scope = Scope { engine: Engine::Stack, data: &data, host: &NoHost, limits: &limits };
-    for text in [
-        "{{ x }}",
-        "{{ host.name | upper }}: {{ items | join(', ') }}",
-        "{% for i in items %}{{ loop.index }}={{ i }};{% endfor %}",
-    ] {
-        let template = Template::compile(text, Engine::Stack).expect("written above");
-        measure(&format!("render {text}").chars().take(50).collect::<String>(), 20_000, || {
-            drop(black_box(template.render(&scope)))
-        });
-        measure("    compile and render", 5000, || {
-            drop(black_box(Template::compile(text, Engine::Stack).and_then(|t| t.render(&scope))))
-        });
-    }
+    let fired = || rules.iter().filter(|r| r.test(&event, &NoHost, &limits).is_ok_and(|v| v.fires)).count();
+    assert_eq!(fired(), 1);
+    report(
+        "rules_1000",
+        "repository and branch of an event",
+        best(rounds, || {
+            black_box(fired());
+        }),
+    );
 }
