@@ -42,6 +42,17 @@ impl Engine {
         Ok(())
     }
 
+    /// The same after this returns, for callers who need not know when it is done. Whatever it cannot look at now is looked at
+    /// again before its release.
+    pub fn review_soon(&self) {
+        let engine = self.clone();
+        self.inner.runtime.spawn(Box::pin(async move {
+            if let Err(error) = engine.review_open().await {
+                tracing::error!(%error, "cannot look at the open confirmations");
+            }
+        }));
+    }
+
     /// Writes into the audit log that the rules were read, or that they are broken and the earlier ones stay.
     pub async fn log_rules(&self, rules: usize, problems: Vec<String>) {
         let event = if problems.is_empty() { "policy_loaded" } else { "policy_failed" };
@@ -145,12 +156,7 @@ impl Engine {
                 self.insist(root, Input::Confirm { id, event, inbox: None }).await;
             }
         }
-        let engine = self.clone();
-        self.inner.runtime.spawn(Box::pin(async move {
-            if let Err(error) = engine.review_open().await {
-                tracing::error!(%error, "cannot look at the open confirmations; each is looked at again before its release");
-            }
-        }));
+        self.review_soon();
         Ok(())
     }
 }

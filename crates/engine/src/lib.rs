@@ -195,12 +195,7 @@ impl Engine {
     pub fn swap(&self, registry: Registry, policy: Arc<confirmation::Policy>) {
         let content = Arc::new(Content::new(registry, policy));
         *self.inner.content.write().unwrap_or_else(PoisonError::into_inner) = content;
-        let engine = self.clone();
-        self.inner.runtime.spawn(Box::pin(async move {
-            if let Err(error) = engine.review_open().await {
-                tracing::error!(%error, "cannot look at the open confirmations; each is looked at again before its release");
-            }
-        }));
+        self.review_soon();
     }
 
     /// Hears every event from now on; whoever is too slow misses some and is told so.

@@ -49,6 +49,10 @@ impl<'a> Turn<'a> {
         if execution.status != Status::Scheduled || key.attempt != execution.attempt + 1 {
             return false;
         }
+        if let Err(too_late) = self.is_fresh(execution) {
+            self.end(key.execution, too_late);
+            return false;
+        }
         let change = Change { attempt: Some(key.attempt), spool: Some(spool.to_owned()), ..Change::default() };
         let (parent, run) = (execution.parent, execution.run);
         let granted = self.become_status(key.execution, Status::Running, change);

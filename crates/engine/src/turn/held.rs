@@ -107,11 +107,7 @@ impl<'a> Turn<'a> {
         if record.state != Standing::Released {
             return Err(Outcome::failed(format!("its confirmation is {}, not released", record.state.as_str())));
         }
-        let delay = execution.request.delay_ms;
-        let planned = (delay > 0).then(|| execution.created.after(Duration::from_millis(delay)));
-        if !record.may_start(self.around.now, planned) {
-            return Err(refused("confirmation too old", None));
-        }
+        self.is_young(&record, execution)?;
         // What was released in this turn was looked at in it.
         if self.decided.contains_key(&record.id.to_string()) {
             return Ok(());
@@ -119,6 +115,24 @@ impl<'a> Turn<'a> {
         let held = self.held(&record);
         let root = self.root().unwrap_or_else(|| execution.clone());
         self.asker().recheck(&record, &held, &root).map_err(|cause| refused("void", Some(cause.text())))
+    }
+
+    /// Whether a yes is young enough for a start now.
+    fn is_young(&self, record: &Record, execution: &Execution) -> Result<(), Outcome> {
+        let delay = execution.request.delay_ms;
+        let planned = (delay > 0).then(|| execution.created.after(Duration::from_millis(delay)));
+        let young = record.may_start(self.around.now, planned);
+        if young { Ok(()) } else { Err(refused("confirmation too old", None)) }
+    }
+
+    /// The same for what has waited for a worker meanwhile; what nobody was asked about is always fresh.
+    pub(super) fn is_fresh(&self, execution: &Execution) -> Result<(), Outcome> {
+        if !asking::is_frozen(execution) {
+            return Ok(());
+        }
+        let record = self.record_of(execution.id);
+        let record = record.ok_or_else(|| Outcome::failed("its confirmation cannot be found; nothing was started"))?;
+        self.is_young(&record, execution)
     }
 
     // ---- tasks -------------------------------------------------------------------------------------------------

@@ -218,6 +218,19 @@ fn yes_too_old_not_started() {
 }
 
 #[test]
+fn a_run_that_waited_too_long_for_a_worker_is_not_started() {
+    let mut desk = Desk::new();
+    let id = desk.say("alice", "burn db1");
+    let record = desk.record_of(id);
+    desk.grant("alice", &record);
+    assert_eq!((desk.status(id).as_str(), desk.effects()), ("scheduled", 0));
+    desk.clock.pass(Duration::from_secs(7_200));
+    desk.pass(Duration::from_secs(10));
+    assert_eq!((desk.status(id).as_str(), desk.effects()), ("failed", 0));
+    assert!(desk.result(id).contains("confirmation too old"));
+}
+
+#[test]
 fn scheduled_recheck_at_start() {
     let mut desk = Desk::new().own_packs();
     let mut request = desk.requested("alice", "danger.burn", r#"{"what": "x"}"#);
