@@ -82,6 +82,27 @@ fn deep_texts_are_refused_on_a_small_stack() {
 }
 
 #[test]
+fn a_context_of_ten_megabytes_costs_nothing_to_pass() {
+    let rows: Vec<Value> = (0..100_000).map(|n| Value::from(format!("{n:0>100}"))).collect();
+    let data = Value::from_pairs([("rows", Value::from(rows)), ("x", Value::Int(1))]);
+    // What looks at the whole context, or copies it, cannot be paid for out of this.
+    let limits = Limits { steps: 50, bytes: 1000, ..Limits::default() };
+    for (engine, text) in [
+        (Engine::Mistral, "<% $.x + $.rows.len() %>"),
+        (Engine::Mistral, "{{ _.x + _.rows | length }}"),
+        (Engine::Orquesta, "{{ __vars.x }}"),
+    ] {
+        let scope = Scope { engine, data: &data, host: &NoHost, limits: &limits };
+        let value = text::Template::compile(text, engine).unwrap().eval(&scope);
+        assert!(value.is_ok(), "{text}: {value:?}");
+    }
+    let before = data.clone();
+    let scope = Scope { engine: Engine::Stack, data: &data, host: &NoHost, limits: &Limits::default() };
+    Template::compile("{{ rows.append(1) }}{{ rows.pop(0) }}", Engine::Stack).unwrap().render(&scope).unwrap();
+    assert_eq!(data, before, "a method that changes a list changed the context");
+}
+
+#[test]
 fn data_is_not_copied_to_be_looked_at() {
     let big = Value::from((0..200_000).map(|n| Value::from(format!("item {n}"))).collect::<Vec<_>>());
     let data = Value::from_pairs([("big", big), ("x", Value::Int(1))]);

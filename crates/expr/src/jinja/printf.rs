@@ -115,6 +115,9 @@ impl Formatter<'_> {
         let Some(key) = &spec.key else { return self.next() };
         self.keyed = true;
         let V::Dict(dict) = self.args else {
+            if let V::Undefined(undefined) = self.args {
+                return Err(Error::new("UndefinedError", undefined.message.clone()));
+            }
             return Err(Error::new("TypeError", "format requires a mapping"));
         };
         dict.get_str(key).ok_or_else(|| Error::new("KeyError", format!("'{key}'")))

@@ -75,7 +75,7 @@ fn quoted(text: &str, query: bool) -> String {
 fn urlencode(i: &mut Interpreter, value: V, _: CallArgs) -> Result<V, Error> {
     let pairs: Vec<(V, V)> = match &value {
         V::Dict(dict) => dict.pairs().collect(),
-        V::List(_) | V::Tuple(_) | V::View(..) | V::Generator(..) => {
+        V::List(_) | V::Tuple(_) | V::View(..) | V::Generator(..) | V::Range { .. } => {
             let mut pairs = Vec::new();
             for pair in i.iterate(&value)? {
                 let pair = i.iterate(&pair)?;
