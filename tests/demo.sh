@@ -22,7 +22,7 @@ for _ in $(seq 600); do [ -e "$data/endpoints.json" ] && break; sleep 0.05; done
 run() { "$squall" --data "$data" "$@"; }
 
 # Bob has an account, so that he may answer for others; a rule of the server wants somebody else for rollouts.
-run user set bob --role operator --password "only for the demonstration" > "$home/log"
+run user set bob --role operator > "$home/log"
 run link terminal:bob bob > "$home/log"
 mkdir -p "$data/confirm.d"
 cat > "$data/confirm.d/rollout.yaml" <<'RULE'

@@ -17,6 +17,7 @@ pub struct House {
     pub engine: Engine,
     pub bot: Bot,
     pub clock: Arc<Hand>,
+    pub store: Memory,
     said: AtomicU32,
 }
 
@@ -32,19 +33,28 @@ pub struct Post {
 
 impl House {
     pub fn new() -> House {
+        House::on(Memory::new(), Arc::new(Hand(AtomicI64::new(1_769_950_940_000_000))))
+    }
+
+    /// Another process on what is left of the store after this one died.
+    pub fn after_a_crash(&self) -> House {
+        House::on(self.store.crash(), self.clock.clone())
+    }
+
+    fn on(store: Memory, clock: Arc<Hand>) -> House {
         let packs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/packs");
         let loaded = squall_content::load(&Sources { builtin: true, packs: vec![packs], ..Sources::default() });
-        let clock = Arc::new(Hand(AtomicI64::new(1_769_950_940_000_000)));
+        let process = PROCESSES.fetch_add(1, Ordering::Relaxed);
         let engine = Engine::new(Parts {
-            store: Arc::new(Memory::new()),
+            store: Arc::new(store.clone()),
             clock: clock.clone(),
-            ids: Arc::new(Counted(AtomicU32::new(1))),
+            ids: Arc::new(Counted(AtomicU32::new(process * 1_000), [1, 2, 3, 4, process as u8])),
             runtime: Arc::new(Tokio),
             settings: Settings::default(),
             registry: loaded.registry,
             policy: Arc::default(),
         });
-        House { bot: Bot::new(engine.clone()), engine, clock, said: AtomicU32::new(0) }
+        House { bot: Bot::new(engine.clone()), engine, clock, store, said: AtomicU32::new(0) }
     }
 
     /// Something said in #ops, on the network `test`.
@@ -71,6 +81,12 @@ impl House {
         self.bot.hear(Heard { channel: format!("@U-{who}"), private: true, ..heard }).await
     }
 
+    /// Something said in #ops of the terminal network.
+    pub async fn says_in_terminal(&self, who: &str, text: &str) -> Heed {
+        let heard = self.heard(who, text);
+        self.bot.hear(Heard { network: "terminal".into(), user_id: who.into(), ..heard }).await
+    }
+
     /// Something said in the thread that a question began.
     pub async fn replies(&self, who: &str, text: &str, question: &Post) -> Heed {
         let heard = self.heard(who, text);
@@ -80,7 +96,11 @@ impl House {
 
     /// Everything that waits to be posted or was, oldest first.
     pub fn posts(&self) -> Vec<Post> {
-        let rows = self.engine.store().outgoing("test", 0, 1_000).unwrap();
+        self.posts_on("test")
+    }
+
+    pub fn posts_on(&self, network: &str) -> Vec<Post> {
+        let rows = self.engine.store().outgoing(network, 0, 1_000).unwrap();
         rows.into_iter()
             .map(|row| {
                 let text = |key: &str| row.body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -157,11 +177,14 @@ impl Clock for Hand {
     }
 }
 
-struct Counted(AtomicU32);
+/// Ids that count; each process has others.
+struct Counted(AtomicU32, [u8; 5]);
+
+static PROCESSES: AtomicU32 = AtomicU32::new(1);
 
 impl Ids for Counted {
     fn execution(&self) -> ExecutionId {
-        ExecutionId::compose(1_769_950_940, [1, 2, 3, 4, 5], self.0.fetch_add(1, Ordering::Relaxed))
+        ExecutionId::compose(1_769_950_940, self.1, self.0.fetch_add(1, Ordering::Relaxed))
     }
     fn fill(&self, bytes: &mut [u8]) {
         let number = self.0.fetch_add(1, Ordering::Relaxed);

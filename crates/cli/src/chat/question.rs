@@ -18,6 +18,8 @@ pub struct Question {
     pub code: String,
     /// The number of the message: the thread that it began.
     pub thread: i64,
+    /// Whether it was asked in private.
+    pub private: bool,
     text: String,
     expires: Option<Timestamp>,
     ended: Option<String>,
@@ -25,11 +27,12 @@ pub struct Question {
 
 impl Question {
     /// The question of a message.
-    pub fn new(asks: &Asks, thread: i64, text: &str) -> Question {
+    pub fn new(asks: &Asks, thread: i64, private: bool, text: &str) -> Question {
         Question {
             confirmation: asks.confirmation.clone(),
             code: asks.code.clone(),
             thread,
+            private,
             text: text.to_owned(),
             expires: Timestamp::parse_iso(&asks.expires_at),
             ended: None,
@@ -110,7 +113,7 @@ mod tests {
     fn question() -> Question {
         let asks =
             Asks { confirmation: "01".into(), code: "K7Q-4M9".into(), expires_at: "2026-02-01T14:03:20Z".into() };
-        Question::new(&asks, 3, TEXT)
+        Question::new(&asks, 3, false, TEXT)
     }
 
     fn at(time: &str) -> Timestamp {

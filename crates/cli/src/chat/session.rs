@@ -59,7 +59,7 @@ impl Session {
         let styled = match (self.colours, here) {
             (false, _) => plain.clone(),
             (true, Where::Channel) => format!("\x1b[1m{plain}\x1b[0m"),
-            (true, Where::Thread(_) | Where::Private) => format!("\x1b[1;35m{plain}\x1b[0m"),
+            (true, Where::Thread(_) | Where::Private | Where::PrivateThread(_)) => format!("\x1b[1;35m{plain}\x1b[0m"),
         };
         self.measure();
         self.screen.set_prompt(&plain, &styled);
@@ -68,11 +68,10 @@ impl Session {
 
     /// Where lines go next: out of a thread whose question is finished.
     pub fn next_place(&self, here: Where) -> Where {
-        match here {
-            Where::Thread(thread) if self.questions.iter().any(|q| q.thread == thread && q.has_ended()) => {
-                Where::Channel
-            }
-            here => here,
+        match here.question(&self.questions) {
+            Some(question) if question.has_ended() && question.private => Where::Private,
+            Some(question) if question.has_ended() => Where::Channel,
+            Some(_) | None => here,
         }
     }
 
@@ -93,7 +92,7 @@ impl Session {
     }
 
     /// Remembers a question, for clients that only print.
-    pub fn remember(&mut self, message: &Shown) {
+    pub fn remember(&mut self, message: &Shown, private: bool) {
         let Some(asks) = &message.asks else { return };
         self.questions.retain(|q| q.confirmation != asks.confirmation);
         if self.questions.len() >= QUESTIONS {
@@ -101,7 +100,7 @@ impl Session {
             self.screen.let_go(&oldest.confirmation);
             self.heads.retain(|(key, _)| *key != oldest.confirmation);
         }
-        self.questions.push(Question::new(asks, message.seq, &message.text));
+        self.questions.push(Question::new(asks, message.seq, private, &message.text));
     }
 
     /// Takes in how a question ended, for clients that only print.
@@ -113,7 +112,7 @@ impl Session {
 
     fn show(&mut self, message: &Shown, private: bool, now: Timestamp) {
         self.measure();
-        self.remember(message);
+        self.remember(message, private);
         let head = head(message, private);
         let rows = match &message.asks {
             Some(asks) => {
@@ -122,7 +121,7 @@ impl Session {
                 self.question_rows(layout::block(&head, &text, self.screen.columns()), &head, false)
             }
             None => {
-                let text = format!("{}{}", self.thread_mark(message), message.text);
+                let text = format!("{}{}", self.thread_mark(message, private), message.text);
                 let rows = layout::block(&head, &text, self.screen.columns());
                 self.rows(rows, &head, colour(message))
             }
@@ -132,9 +131,9 @@ impl Session {
     }
 
     /// `↳ K7Q-4M9 ` before what is said in the thread of a question.
-    fn thread_mark(&self, message: &Shown) -> String {
+    fn thread_mark(&self, message: &Shown, private: bool) -> String {
         let Some(thread) = message.thread else { return String::new() };
-        match self.questions.iter().find(|q| q.thread == thread) {
+        match self.questions.iter().find(|q| q.thread == thread && q.private == private) {
             Some(question) => format!("↳ {} ", question.code),
             None => "↳ ".into(),
         }

@@ -16,6 +16,20 @@ pub enum Where {
     Thread(i64),
     /// To squall alone.
     Private,
+    /// To squall alone, in the thread that the message of this number began.
+    PrivateThread(i64),
+}
+
+impl Where {
+    /// The thread that a question began.
+    pub fn thread_of(question: &Question) -> Where {
+        if question.private { Where::PrivateThread(question.thread) } else { Where::Thread(question.thread) }
+    }
+
+    /// The question of this thread.
+    pub fn question<'q>(&self, questions: &'q [Question]) -> Option<&'q Question> {
+        questions.iter().find(|question| Where::thread_of(question) == *self)
+    }
 }
 
 /// What a line does.
@@ -67,8 +81,8 @@ fn reply(rest: &str, here: &Where, questions: &[Question], now: Timestamp) -> Me
         code::Read::NotACode => only(here, questions, now).map(|q| (q, rest)),
     };
     match found {
-        Ok((question, "")) => Meaning::Go(Where::Thread(question.thread)),
-        Ok((question, words)) => Meaning::Say(Where::Thread(question.thread), words.to_owned()),
+        Ok((question, "")) => Meaning::Go(Where::thread_of(question)),
+        Ok((question, words)) => Meaning::Say(Where::thread_of(question), words.to_owned()),
         Err(why) => Meaning::Tell(why),
     }
 }
@@ -79,9 +93,7 @@ fn named<'q>(code: &str, questions: &'q [Question]) -> Result<&'q Question, Stri
 
 /// The question that is meant without a code: the one of this thread, or the only one that is open. Never a guess.
 fn only<'q>(here: &Where, questions: &'q [Question], now: Timestamp) -> Result<&'q Question, String> {
-    if let Where::Thread(thread) = here
-        && let Some(question) = questions.iter().find(|q| q.thread == *thread)
-    {
+    if let Some(question) = here.question(questions) {
         return Ok(question);
     }
     let open: Vec<&Question> = questions.iter().filter(|q| q.is_open(now)).collect();
@@ -102,13 +114,12 @@ fn only<'q>(here: &Where, questions: &'q [Question], now: Timestamp) -> Result<&
 
 /// The prompt in a place.
 pub fn prompt(name: &str, here: &Where, questions: &[Question]) -> String {
+    let code = here.question(questions).map_or_else(String::new, |question| format!(" {}", question.code));
     match here {
         Where::Channel => format!("{name}> "),
         Where::Private => format!("{name} (private)> "),
-        Where::Thread(thread) => match questions.iter().find(|q| q.thread == *thread) {
-            Some(question) => format!("{name} ↳ {}> ", question.code),
-            None => format!("{name} ↳ {thread}> "),
-        },
+        Where::Thread(_) => format!("{name} ↳{code}> "),
+        Where::PrivateThread(_) => format!("{name} (private) ↳{code}> "),
     }
 }
 
@@ -119,7 +130,7 @@ mod tests {
 
     fn question(code: &str, thread: i64) -> Question {
         let asks = Asks { confirmation: code.into(), code: code.into(), expires_at: "2026-02-01T14:03:20Z".into() };
-        Question::new(&asks, thread, "⚠ x")
+        Question::new(&asks, thread, false, "⚠ x")
     }
 
     #[track_caller]
@@ -152,6 +163,16 @@ mod tests {
         check("/reply", &Where::Channel, &[one], "Go(Thread(3))");
         check("/reply yes", &Where::Channel, &[], r#"Tell("no question is open here")"#);
         check("/reply K7Q-4M8 yes", &Where::Channel, &[two], r#"Tell("there is no question K7Q-4M8 here")"#);
+    }
+
+    #[test]
+    fn a_question_that_was_asked_in_private_is_answered_there() {
+        let mut private = question("K7Q-4M9", 3);
+        private.private = true;
+        let both = [question("BR7-KDW", 3), private];
+        check("/reply K7Q-4M9 yes", &Where::Channel, &both, r#"Say(PrivateThread(3), "yes")"#);
+        check("/reply BR7-KDW yes", &Where::Channel, &both, r#"Say(Thread(3), "yes")"#);
+        assert_eq!(prompt("alice", &Where::PrivateThread(3), &both), "alice (private) ↳ K7Q-4M9> ");
     }
 
     #[test]

@@ -150,6 +150,7 @@ impl Links {
             Where::Channel => self.channel.say(text, None),
             Where::Thread(thread) => self.channel.say(text, Some(thread)),
             Where::Private => self.private.say(text, None),
+            Where::PrivateThread(thread) => self.private.say(text, Some(thread)),
         }
     }
 }
@@ -198,7 +199,7 @@ fn print(ear: Ear, shared: &Shared) {
     link.hear(read, &greeting, after, false, |news| {
         match news {
             News::Server(FromServer::Message(message)) => {
-                shared.lock().remember(&message);
+                shared.lock().remember(&message, private);
                 say(&line(&message, private));
             }
             News::Server(FromServer::Edit(edited)) => shared.lock().end(&edited),

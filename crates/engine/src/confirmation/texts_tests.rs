@@ -3,13 +3,17 @@
 use super::*;
 use crate::confirmation::code::{self, Read};
 use crate::confirmation::decide::{Opening, Settings, World, hold};
+use crate::confirmation::declare::Show;
 use crate::confirmation::declare::{Declared, Origin, declared};
 use crate::confirmation::digest::Digest;
 use crate::confirmation::people::{Assurance, Requester};
 use crate::confirmation::policy::{Source, join};
+use crate::confirmation::record::Record;
 use crate::confirmation::record::{ConfirmationId, Kind, Place};
 use crate::confirmation::testing::{Dice, People};
-use squall_model::from_json;
+use jiff::tz::TimeZone;
+use squall_model::{Timestamp, Value, from_json};
+use std::time::Duration;
 
 fn now() -> Timestamp {
     Timestamp::parse_iso("2026-02-01T13:02:20Z").unwrap()
