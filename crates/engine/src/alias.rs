@@ -107,7 +107,10 @@ impl Engine {
         for params in matches {
             passed.push(self.pass_alias(content, alias, params, &context, command)?);
         }
-        let asking = Asking { alias: Some(alias), command: Some(&command.text), ..Asking::default() };
+        // As people type it in chat: what is told when nobody answered can be typed again.
+        let prefix = command.reply_to.as_ref().map_or("", |_| self.settings().prefix.as_str());
+        let typed = format!("{prefix}{}", command.text);
+        let asking = Asking { alias: Some(alias), command: Some(&typed), ..Asking::default() };
         let (requested, mut along, waits) = match self.held_or_not(content, passed, &asking)? {
             Held::Runs(requested, along) => (requested, along, false),
             Held::Waits(requested, along) => (requested, along, true),

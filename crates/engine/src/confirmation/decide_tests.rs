@@ -450,10 +450,10 @@ fn links_and_factors_are_asked_for() {
     let mut table = Table::new(r#"{"by": "role:sre", "min_assurance": "A3"}"#);
     assert_eq!(
         table.says("bob", Verdict::Grant),
-        "This needs a second factor. Open the web page or send me in private: confirm K7Q-4M9 <6 digits>."
+        "This needs a second factor. Send me in private: confirm K7Q-4M9 <6 digits>."
     );
     let answer = Answer { assurance: Assurance::A1, ..table.answer("bob", Verdict::Grant) };
-    assert!(table.hears(answer).starts_with("Bob (@bob), I do not know your squall account yet. Link it:"));
+    assert!(table.hears(answer).starts_with("Bob (@bob), I do not know your squall account yet. Type !link,"));
     // Stopping needs no factor.
     table.says("bob", Verdict::Deny);
     assert_eq!(table.record.state, State::Denied);

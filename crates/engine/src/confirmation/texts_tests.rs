@@ -151,7 +151,8 @@ fn m27() {
     let record = record("true", vec![shown("{}", "{}", &Show::default())]);
     assert_eq!(
         pending(std::slice::from_ref(&record), now()).plain(),
-        "code  asked by  action  needs  left\nK7Q-4M9  Alice (@alice)  ops.something  1 of the requester  60 s"
+        "code     asked by        action         needs               left\n\
+         K7Q-4M9  Alice (@alice)  ops.something  1 of the requester  60 s"
     );
     assert_eq!(pending(&[], now()).plain(), "Nothing waits for you.");
 }

@@ -125,9 +125,10 @@ impl Deciding<'_> {
         self.audit("ineligible", Some(answer), Value::from_pairs([("why", format!("{why:?}"))]));
         let url = self.world.settings.style.url(&self.record);
         let set = self.record.need();
+        let has_page = self.world.settings.style.web_url.is_some();
         let (refused, name) = match why {
-            Ineligible::NeedsFactor => (Refused::NeedsFactor, "M19"),
-            Ineligible::NeedsLink => (Refused::NeedsLink, "M18"),
+            Ineligible::NeedsFactor => (Refused::NeedsFactor, if has_page { "M19" } else { "M19-plain" }),
+            Ineligible::NeedsLink => (Refused::NeedsLink, if has_page { "M18" } else { "M18-plain" }),
             Ineligible::OnlyLabel => (Refused::NeedsLink, "M12-label"),
             Ineligible::IsRequester => (Refused::IsRequester, "M12-self"),
             Ineligible::IsEditor => (Refused::NotEligible, "M12-editor"),

@@ -213,21 +213,45 @@ fn rules(record: &Record) -> Text {
     Text(pieces)
 }
 
-/// M27: what waits, newest first; the caller leaves out what the person may not answer and did not ask for.
+/// The columns of M27.
+const COLUMNS: [&str; 5] = ["code", "asked by", "action", "needs", "left"];
+
+/// M27: what waits as a table, newest first; the caller leaves out what the person may not answer and did not ask for.
 pub fn pending(records: &[Record], now: Timestamp) -> Text {
     if records.is_empty() {
         return text("M27-none", &[]);
     }
     let mut sorted: Vec<&Record> = records.iter().collect();
     sorted.sort_by_key(|record| std::cmp::Reverse((record.held_at, record.id)));
+    let mut rows = vec![COLUMNS.map(|title| Piece::Ours(title.into()))];
+    rows.extend(sorted.into_iter().map(|record| waiting(record, now)));
+    let widths: Vec<usize> =
+        (0..COLUMNS.len()).map(|n| rows.iter().map(|row| length(&row[n])).max().unwrap_or(0)).collect();
     let mut pieces = Vec::new();
-    for (at, record) in sorted.iter().enumerate() {
-        let end = if at > 0 { "\n" } else { "" };
-        pieces.push(Piece::Ours(format!("{end}{}  ", record.code)));
-        pieces.push(Piece::Name(shown_name(&record.requester.shown)));
-        pieces.push(Piece::Ours("  ".into()));
-        pieces.push(Piece::Value(neutral(&record.action())));
-        pieces.push(Piece::Ours(format!("  {}  {}", record.need(), left(record, now))));
+    for (at, row) in rows.into_iter().enumerate() {
+        if at > 0 {
+            pieces.push(Piece::Ours("\n".into()));
+        }
+        for (cell, width) in row.into_iter().zip(&widths) {
+            let gap = " ".repeat(width + 2 - length(&cell));
+            pieces.extend([cell, Piece::Ours(gap)]);
+        }
+        // Nothing stands behind the last column.
+        pieces.pop();
     }
     text("M27", &[("rows", Fill::Text(Text(pieces)))])
+}
+
+fn waiting(record: &Record, now: Timestamp) -> [Piece; 5] {
+    [
+        Piece::Ours(record.code.to_string()),
+        Piece::Name(shown_name(&record.requester.shown)),
+        Piece::Value(neutral(&record.action())),
+        Piece::Ours(record.need()),
+        Piece::Ours(left(record, now)),
+    ]
+}
+
+fn length(piece: &Piece) -> usize {
+    piece.text().chars().count()
 }
