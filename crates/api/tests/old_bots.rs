@@ -22,7 +22,7 @@ fn words(command: &str) -> Option<Value> {
 async fn the_aliases_are_listed_and_fit_both_engines() {
     let house = House::new();
     let bot = house.user("bot", Role::Operator).await;
-    let all = house.get(&bot, "/v1/actionalias?limit=-1").await.json();
+    let all = house.get(&bot, "/v1/actionalias").await.json();
     let ours: Vec<&Value> = all.as_array().unwrap().iter().filter(|a| a["pack"] == "squall").collect();
     let names: Vec<&str> = ours.iter().map(|a| a["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["confirm", "deny", "pending", "show", "withdraw"]);
@@ -50,8 +50,7 @@ async fn they_match_codes_and_leave_everything_else_to_packs() {
     assert_eq!(matching("confirm K7Q-4M9").await.json()["actionalias"]["ref"], "squall.confirm");
     assert_eq!(matching("deny k7q4m9 not today").await.json()["actionalias"]["ref"], "squall.deny");
     for other in ["confirm 56a01f4601020304ffabcdef", "confirm abc", "confirm K7Q-4M"] {
-        let answer = matching(other).await;
-        assert_eq!(answer.fault(), format!("Command '{other}' matched no patterns"));
+        assert_ne!(matching(other).await.json()["actionalias"]["pack"], "squall", "{other}");
     }
 }
 
