@@ -179,7 +179,7 @@ fn shape(outcome: &Result<Value, Error>) -> String {
             format!("{}{}", kind.chars().next().unwrap_or(' '), kind.len().max(1).ilog2())
         }
         Err(error) => {
-            let words = error.message.split(|c: char| !c.is_ascii_lowercase()).filter(|w| w.len() > 3).take(4);
+            let words = error.message.split(|c: char| !c.is_ascii_lowercase()).filter(|w| w.len() > 3).take(2);
             format!("{} {}", error.class, words.collect::<Vec<_>>().join(" "))
         }
     }
@@ -265,6 +265,8 @@ fn drive(target: &str, mut pool: Vec<String>, words: &[String], kept: &[String],
             pool.push(input);
         }
     }
+    // Nothing is looked at any more, so nothing can take too long.
+    current.lock().expect("nobody panics with it").1.clear();
     if seconds.is_some() {
         println!("{target}: {count} inputs, {} behaviours, {} of them new", seen.len(), found.len());
         keep(target, kept, &found);
