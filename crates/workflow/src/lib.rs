@@ -41,6 +41,7 @@ mod codes;
 pub mod definition;
 mod expressions;
 pub mod fact;
+pub mod history;
 pub mod host;
 pub mod mistral;
 pub mod orquesta;

@@ -111,8 +111,9 @@ impl Conductor<'_, '_> {
         if state == TaskState::Waiting {
             self.emit(Fact::Arrived { join, by });
             self.queue.push_back(Todo::Join(join, false));
-        } else if state.is_completed() && (ran || state == TaskState::Success) {
-            // Late at a join that is through: Mistral runs it once more, with the latecomer's variables.
+        } else if state.is_completed() && record.items.is_none() && (ran || state == TaskState::Success) {
+            // Late at a join that is through: Mistral runs it once more, with the latecomer's variables. One over items has
+            // none left to run, and would wait for ever.
             self.emit(Fact::Arrived { join, by });
             self.emit(Fact::Became { task: join, state: TaskState::Waiting, info: Some("Task is waiting.".into()) });
             self.queue.push_back(Todo::Join(join, false));

@@ -549,6 +549,10 @@ fn weigh(step: &mut Stage<'_>, entry: u32) {
     }
     let Some(status) = new.filter(|status| *status != state.status) else { return };
     say(step, Fact::Became { status });
+    if status == Status::Canceling && !step.definition.habits.hang {
+        // A task whose other items are never offered now would stay active for ever: it is canceled as by a request.
+        let _ = request(step, Status::Canceled);
+    }
     if !status.is_completed() {
         return;
     }
@@ -715,5 +719,10 @@ impl Definition {
     /// Whether a name is a task of this workflow.
     pub fn has_task(&self, name: &str) -> bool {
         self.graph.by_name.get(name).is_some_and(|node| self.plan(*node).is_some())
+    }
+
+    /// Whether a task of that name has run.
+    pub fn has_run(&self, state: &super::State, name: &str) -> bool {
+        self.graph.by_name.get(name).is_some_and(|node| state.entries().iter().any(|entry| entry.node == *node))
     }
 }

@@ -407,6 +407,12 @@ impl State {
         self.views.together(views).map(|sum| self.views.all(&sum)).unwrap_or_default()
     }
 
+    /// What tasks see so far: the contexts of all runs of tasks, in the order of their start.
+    pub fn whole_context(&self) -> Map {
+        let views = self.entries.iter().map(|e| e.view);
+        self.views.together(views).map(|sum| self.views.all(&sum)).unwrap_or_default()
+    }
+
     // ---- folding ----------------------------------------------------------------------------------------------------
 
     pub(super) fn apply(&mut self, definition: &Definition, fact: &Fact) {
