@@ -15,8 +15,9 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
+use squall_engine::history::{self, Wanted};
 use squall_engine::people::{Wish, authorize};
-use squall_engine::{Principal, Refusal, Request, Role, view};
+use squall_engine::{Principal, Refusal, Request, Rerun, Role, view};
 use squall_model::{
     ActionRef, Execution, ExecutionId, Map, Status, Timestamp, Value, from_json, to_json, to_json_pretty,
 };
@@ -166,7 +167,8 @@ fn principal(api: &State, caller: &Caller, user: Option<&str>) -> Result<Princip
     Ok(Principal { user: known.name, role: role.min(caller.who.role), via: caller.who.via.clone() })
 }
 
-/// `POST /v1/executions/{id}/re_run`: the same again, with other parameters over the old ones.
+/// `POST /v1/executions/{id}/re_run`: the same again, as a whole with other parameters over the old ones, or from some
+/// `tasks` of a workflow. `failed: true` (squall's own) means all tasks that failed.
 pub(crate) async fn re_run(
     api: State,
     caller: Caller,
@@ -175,33 +177,20 @@ pub(crate) async fn re_run(
     body: Payload,
 ) -> Result<Response, Fault> {
     let old = find(&api, &id, &caller, false)?;
-    let (tasks, reset) = (body.texts("tasks")?, body.texts("reset")?);
-    let given = body.map("parameters", false)?;
-    if !tasks.is_empty() || !reset.is_empty() {
-        return Err(tasks_refused(&old, &given, &tasks, &reset));
-    }
-    let mut params = if query.is_set("no_merge")? { Map::new() } else { old.request.params.clone() };
-    params.extend(given);
+    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let (tasks, reset) = (owned(body.texts("tasks")?), owned(body.texts("reset")?));
+    let by_tasks = !tasks.is_empty() || !reset.is_empty() || body.boolean("failed")? == Some(true);
+    let wish = Rerun {
+        params: body.map("parameters", false)?,
+        afresh: query.is_set("no_merge")?,
+        tasks: by_tasks.then_some(tasks),
+        reset,
+        delay_ms: u64::try_from(body.integer("delay")?.unwrap_or(0)).unwrap_or(0),
+        key: None,
+    };
     let who = principal(&api, &caller, body.text("user")?)?;
-    let mut request = Request::new(old.request.action.clone(), params, who);
-    let origin = [("ref", Value::from(old.id.to_string())), ("tasks", Vec::new().into()), ("reset", Vec::new().into())];
-    request.context.insert("re-run".into(), Value::from_pairs(origin));
-    request.delay_ms = u64::try_from(body.integer("delay")?.unwrap_or(0)).unwrap_or(0);
-    let execution = api.engine().request(request).await?;
+    let execution = api.engine().rerun(old.id, wish, &who).await?;
     Ok(answer::created(shown(&api, &execution, clear(&query, &caller)?)))
-}
-
-fn tasks_refused(old: &Execution, given: &Map, tasks: &[&str], reset: &[&str]) -> Fault {
-    if old.request.runner != "orquesta" {
-        return Fault::bad("Task option is only supported for Orquesta workflows.");
-    }
-    if !given.is_empty() {
-        return Fault::bad("Parameters override is not supported when re-running task(s) for a workflow.");
-    }
-    if reset.iter().any(|task| !tasks.contains(task)) {
-        return Fault::bad("List of tasks to reset does not match the tasks to rerun.");
-    }
-    Fault::not_yet("re-running single tasks of a workflow")
 }
 
 // ---- looking -------------------------------------------------------------------------------------------------------
@@ -227,7 +216,7 @@ pub(crate) async fn one(api: State, caller: Caller, query: Query, Path(id): Path
 }
 
 /// What a listing asks for.
-struct Wanted {
+struct Listing {
     filter: Filter,
     /// Fields without an index, with the value that each must have.
     slow: Vec<(String, String)>,
@@ -258,8 +247,8 @@ pub(crate) async fn list(api: State, caller: Caller, query: Query) -> Result<Res
     Ok(answer::list(rows, total, Some(limit)))
 }
 
-fn wanted(query: &Query) -> Result<Wanted, Fault> {
-    let mut wanted = Wanted { filter: Filter::default(), slow: Vec::new(), nothing: false };
+fn wanted(query: &Query) -> Result<Listing, Fault> {
+    let mut wanted = Listing { filter: Filter::default(), slow: Vec::new(), nothing: false };
     let filter = &mut wanted.filter;
     let plain = |name: &str| query.filled(name).map(str::to_owned);
     filter.action = plain("action");
@@ -335,7 +324,7 @@ fn range(query: &Query, filter: &mut Filter) -> Result<(), Fault> {
 }
 
 /// `filter=field:value field:value`, over all other filters.
-fn free_filter(query: &Query, wanted: &mut Wanted) -> Result<(), Fault> {
+fn free_filter(query: &Query, wanted: &mut Listing) -> Result<(), Fault> {
     for token in query.filled("filter").unwrap_or_default().split_whitespace() {
         let Some((field, value)) = token.split_once(':') else {
             return Err(Fault::bad(format!("invalid format for filter \"{token}\"")));
@@ -364,7 +353,7 @@ fn free_filter(query: &Query, wanted: &mut Wanted) -> Result<(), Fault> {
 fn scan(
     api: &State,
     caller: &Caller,
-    wanted: &Wanted,
+    wanted: &Listing,
     paging: Paging,
     render: impl Fn(&State, &Execution) -> Value,
 ) -> Result<Response, Fault> {
@@ -467,6 +456,24 @@ pub(crate) async fn result(
         }
     }
     Ok(response)
+}
+
+/// `GET /v1/executions/{id}/history?all=&from=&limit=`: the log of a workflow as a story; with `at=N` where it stood after
+/// fact N. Squall's own.
+pub(crate) async fn history(
+    api: State,
+    caller: Caller,
+    query: Query,
+    Path(id): Path<String>,
+) -> Result<Response, Fault> {
+    let execution = find(&api, &id, &caller, true)?;
+    let wanted = Wanted {
+        all: query.is_set("all")?,
+        at: query.integer("at")?,
+        from: query.integer("from")?,
+        limit: query.integer("limit")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(history::MOST),
+    };
+    Ok(answer::ok(api.engine().history(execution.id, wanted, &caller.who)?))
 }
 
 /// How many executions of one tree are answered.
@@ -637,7 +644,7 @@ fn may_resume(execution: &Execution) -> Result<bool, Fault> {
 mod tests {
     use super::*;
 
-    fn asked(query: &str) -> Result<Wanted, Fault> {
+    fn asked(query: &str) -> Result<Listing, Fault> {
         wanted(&Query::parse(query))
     }
 

@@ -217,6 +217,7 @@ fn executions(base: &str) -> Router<State> {
         .route(&format!("{base}/{{id}}/children"), get(executions::children))
         .route(&format!("{base}/{{id}}/output"), get(output::text))
         .route(&format!("{base}/{{id}}/re_run"), post(executions::re_run))
+        .route(&format!("{base}/{{id}}/history"), get(executions::history))
 }
 
 /// What StackStorm has no word for.

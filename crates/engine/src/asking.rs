@@ -322,8 +322,12 @@ impl<'a> Asker<'a> {
             let own = wanted.action.parameters.contains_key(name);
             own || wanted.execution.request.params.contains_key(name)
         };
-        let params: Map =
+        let mut params: Map =
             wanted.params.iter().filter(|(n, _)| speaks(n)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        if let Some(again) = &wanted.execution.request.again {
+            let tasks: Vec<Value> = again.tasks.iter().map(|task| Value::from(task.as_str())).collect();
+            params.insert("tasks run again".into(), tasks.into());
+        }
         let reference = wanted.action.reference.to_string();
         let schemas = wanted.action.merged_parameters();
         let mut run = shown_run(&reference, wanted.action.description.as_deref(), &schemas, &params, show);
@@ -449,7 +453,8 @@ impl<'a> Asker<'a> {
             .iter()
             .map(|(execution, action, params)| {
                 let children = self.content.children(action);
-                let (action_sha, closure_sha) = (closure::action_sha(action), closure::closure_sha(&children));
+                let action_sha = closure::request_sha(action, &execution.request);
+                let closure_sha = closure::closure_sha(&children);
                 (*action, *params, user(execution), action_sha, closure_sha, self.content.prepared(action))
             })
             .collect();

@@ -4,7 +4,7 @@
 
 use crate::confirmation::digest::{canonical, sha256_hex};
 use squall_content::{Action, Registry};
-use squall_model::{ActionRef, Map, Value};
+use squall_model::{ActionRef, Map, Requested, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -20,6 +20,20 @@ pub(crate) fn action_sha(action: &Action) -> String {
     whole.insert("entry_point".into(), action.entry_point.clone().into());
     whole.insert("parameters".into(), Value::from(action.parameters.clone()));
     whole.insert("code".into(), code_sha(action).into());
+    sha256_hex(&canonical(&whole.into()))
+}
+
+/// The same for a request, which may go on with an ended workflow: from which tasks, and with which definition.
+pub(crate) fn request_sha(action: &Action, request: &Requested) -> String {
+    let own = action_sha(action);
+    let Some(again) = &request.again else { return own };
+    let tasks = |names: &[String]| Value::from(names.iter().map(|n| Value::from(n.as_str())).collect::<Vec<_>>());
+    let mut whole = Map::new();
+    whole.insert("action".into(), own.into());
+    whole.insert("of".into(), again.of.to_string().into());
+    whole.insert("tasks".into(), tasks(&again.tasks));
+    whole.insert("reset".into(), tasks(&again.reset));
+    whole.insert("definition".into(), request.definition.clone().into());
     sha256_hex(&canonical(&whole.into()))
 }
 

@@ -15,6 +15,8 @@ pub struct Content {
     policy: Arc<Policy>,
     strict: Matcher<ActionRef>,
     kind: Matcher<ActionRef>,
+    /// Policies of concurrency by the action that they hang on.
+    few: HashMap<ActionRef, Vec<Arc<squall_content::Policy>>>,
     /// What workflows name, found out once for each: a snapshot never changes.
     children: Mutex<HashMap<ActionRef, Children>>,
 }
@@ -45,7 +47,15 @@ impl Content {
         let (strict, _) = Matcher::new(entries(), Options::default());
         let (kind, _) = Matcher::new(entries(), lenient);
         let prepared = registry.actions.values().map(|a| (a.reference.clone(), Arc::new(Prepared::new(a)))).collect();
-        Content { registry, prepared, policy, strict, kind, children: Mutex::default() }
+        let mut few: HashMap<ActionRef, Vec<Arc<squall_content::Policy>>> = HashMap::new();
+        let concurrency =
+            |p: &&Arc<squall_content::Policy>| p.enabled && p.policy_type.starts_with("action.concurrency");
+        for policy in registry.policies.values().filter(concurrency) {
+            if let Ok(action) = policy.resource_ref.parse() {
+                few.entry(action).or_default().push(policy.clone());
+            }
+        }
+        Content { registry, prepared, policy, strict, kind, few, children: Mutex::default() }
     }
 
     /// The packs.
@@ -74,6 +84,16 @@ impl Content {
     /// The server's rules of confirmation.
     pub fn policy(&self) -> &Arc<Policy> {
         &self.policy
+    }
+
+    /// Policies that let only a few executions of an action run at once.
+    pub(crate) fn few(&self, action: &ActionRef) -> &[Arc<squall_content::Policy>] {
+        self.few.get(action).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether there is any of them.
+    pub(crate) fn has_few(&self) -> bool {
+        !self.few.is_empty()
     }
 
     /// The configuration of a pack; empty when it has none.

@@ -5,10 +5,10 @@
 use crate::noting::{Noting, Seen};
 use crate::people::{Principal, Via, Wish, authorize};
 use crate::refusal::Refusal;
-use crate::request::{Request, Source};
+use crate::request::{Earlier, Request, Source};
 use crate::{Content, Engine, params};
 use squall_content::{Action, Registry};
-use squall_model::{Map, Outcome, Requested};
+use squall_model::{Map, Outcome, Requested, Value};
 use std::sync::Arc;
 
 /// What the gates decided.
@@ -36,6 +36,7 @@ const OWN_KEYS: &[&str] = &[
     "mistral",
     "orquesta",
     "chain",
+    "re-run",
 ];
 
 /// Passes a request through all gates.
@@ -68,10 +69,19 @@ fn requested(request: &Request, action: &Action, params: Map, context: Map) -> R
         params,
         context,
         notify: request.notify.clone(),
-        definition: action.definition.as_ref().map(|d| d.sha.to_string()),
+        definition: definition(request, action),
         reply_to: request.reply_to.clone(),
         delay_ms: request.delay_ms,
         source: request.source.as_str().to_owned(),
+        again: request.earlier.as_ref().and_then(|e| e.again.as_ref()).map(|(again, _)| again.clone()),
+    }
+}
+
+/// The definition that runs: the present one, unless a workflow goes on that has begun with another.
+fn definition(request: &Request, action: &Action) -> Option<String> {
+    match request.earlier.as_ref().and_then(|e| e.again.as_ref()) {
+        Some((_, begun_with)) => begun_with.clone(),
+        None => action.definition.as_ref().map(|d| d.sha.to_string()),
     }
 }
 
@@ -96,9 +106,22 @@ fn context(request: &Request, action: &Action) -> Result<Map, Refusal> {
         }
         context.insert(key.clone(), value.clone());
     }
+    if let Some(earlier) = &request.earlier {
+        context.insert("re-run".into(), origin(earlier));
+    }
     context.insert("user".into(), request.who.user.as_str().into());
     context.insert("pack".into(), (&*action.reference.pack).into());
     Ok(context)
+}
+
+/// What clients find out about a re-run.
+fn origin(earlier: &Earlier) -> Value {
+    let texts = |names: &[String]| Value::from(names.iter().map(|n| Value::from(n.as_str())).collect::<Vec<_>>());
+    let (tasks, reset) = match &earlier.again {
+        Some((again, _)) => (texts(&again.tasks), texts(&again.reset)),
+        None => (texts(&[]), texts(&[])),
+    };
+    Value::from_pairs([("ref", Value::from(earlier.of.to_string())), ("tasks", tasks), ("reset", reset)])
 }
 
 enum Failed {
@@ -125,10 +148,15 @@ fn rendered(
     let lookup = lookup.lookup();
     let host = Noting { host: &lookup, seen };
     let around = params::Around { context, config: content.config(&action.reference.pack), host: &host };
-    params::live(&prepared, &request.params, &around).map_err(|failure| match failure {
+    let given = params::live(&prepared, &request.params, &around).map_err(|failure| match failure {
         params::Failure::Cast(text) => Failed::Refused(Refusal::Invalid(text)),
         params::Failure::Template(outcome) => Failed::Template(outcome),
-    })
+    })?;
+    let Some(earlier) = &request.earlier else { return Ok(given) };
+    // What was typed or rendered for the first run is data: it is not rendered once more.
+    let mut all = params::cast(&prepared, params::settable(&prepared, &earlier.params)).map_err(invalid)?;
+    all.extend(given);
+    Ok(all)
 }
 
 /// The rights with which a caller's own templates are rendered.

@@ -13,6 +13,7 @@
 pub mod alias;
 pub mod answers;
 mod asking;
+mod calls;
 mod changes;
 mod closure;
 pub mod confirmation;
@@ -21,6 +22,7 @@ mod definitions;
 mod due;
 pub mod event;
 mod gates;
+pub mod history;
 mod inbox;
 pub mod inquiries;
 mod items;
@@ -32,12 +34,15 @@ mod native;
 mod noting;
 mod params;
 pub mod people;
+mod policies;
 mod recovery;
 mod refusal;
 pub mod report;
 mod request;
+mod rerun;
 pub mod reviews;
 mod settings;
+mod slots;
 mod spawn;
 pub mod texts;
 mod tree;
@@ -53,7 +58,8 @@ pub use inbox::Received;
 pub use items::ItemWrite;
 pub use people::{Principal, Role, Via, Wish, authorize};
 pub use refusal::Refusal;
-pub use request::{OnHold, Request, Source};
+pub use request::{Earlier, OnHold, Request, Source};
+pub use rerun::Rerun;
 pub use settings::Settings;
 
 use definitions::Definitions;
@@ -117,6 +123,8 @@ struct Inner {
     paces: Mutex<confirmation::limits::Paces>,
     in_flight: Mutex<inbox::InFlight>,
     anchor: Mutex<changes::Anchor>,
+    /// Whether anybody may have a place among a few: nobody pays for giving back what nobody has.
+    few: AtomicBool,
     seen: Mutex<Timestamp>,
 }
 
@@ -126,6 +134,7 @@ impl Engine {
         let (events, _) = broadcast::channel(limits::STREAM_EVENTS as usize);
         Engine {
             inner: Arc::new(Inner {
+                few: AtomicBool::new(false),
                 anchor: Mutex::new(Engine::anchor(&*parts.clock)),
                 store: parts.store,
                 clock: parts.clock,
@@ -195,7 +204,17 @@ impl Engine {
     pub fn swap(&self, registry: Registry, policy: Arc<confirmation::Policy>) {
         let content = Arc::new(Content::new(registry, policy));
         *self.inner.content.write().unwrap_or_else(PoisonError::into_inner) = content;
+        // There may be more places now, or no bound any more.
+        self.wake_all();
         self.review_soon();
+    }
+
+    /// Whether places among a few are in use.
+    fn has_few(&self) -> bool {
+        if self.content().has_few() {
+            self.inner.few.store(true, Ordering::Relaxed);
+        }
+        self.inner.few.load(Ordering::Relaxed)
     }
 
     /// Hears every event from now on; whoever is too slow misses some and is told so.

@@ -25,6 +25,8 @@ pub const CAUSES_PER_COMMIT: u64 = 512;
 pub const FACTS: u64 = 1_000_000;
 /// Depth of workflows within workflows.
 pub const WORKFLOW_DEPTH: u64 = 32;
+/// How often tasks of one workflow are run again, each time going on with the log of the last.
+pub const AGAIN: u64 = 100;
 /// Bytes of a chat line or alias command.
 pub const COMMAND_BYTES: u64 = 8 * 1024;
 /// Events that a stream subscriber may be behind.
@@ -55,6 +57,7 @@ pub const ALL: &[Limit] = &[
     Limit { what: "steps of one tree in one commit", bound: CAUSES_PER_COMMIT, beyond: "the rest is the next commit" },
     Limit { what: "facts of one workflow", bound: FACTS, beyond: "the workflow fails with the number" },
     Limit { what: "workflows within workflows", bound: WORKFLOW_DEPTH, beyond: "the child fails with the number" },
+    Limit { what: "re-runs that go on with one another", bound: AGAIN, beyond: "refused: run it as a whole" },
     Limit { what: "bytes of a chat command", bound: COMMAND_BYTES, beyond: "refused with a text" },
     Limit { what: "events a stream reader may be behind", bound: STREAM_EVENTS, beyond: "the stream is closed" },
     Limit { what: "due rows read at once", bound: DUE_PAGE, beyond: "the rest is read next" },

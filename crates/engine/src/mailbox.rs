@@ -165,6 +165,7 @@ impl Engine {
             settings: &inner.settings,
             now: inner.clock.now(),
             heard: inner.events.receiver_count() > 0,
+            few: self.has_few(),
             paces: &inner.paces,
             length: locked(&inner.guesses).code_length(inner.clock.now()),
         };
@@ -210,9 +211,12 @@ impl Engine {
     ) {
         tracing::warn!(%root, %error, "a step was not committed");
         for (input, answer) in inputs.into_iter().zip(answers) {
-            let _ = answer.send(Answer::Refused(error.clone().into()));
+            let heard = answer.send(Answer::Refused(error.clone().into())).is_ok();
+            if heard {
+                continue;
+            }
             if let (Input::Start(_), store::Error::Full(_) | store::Error::Busy) = (&input, error) {
-                // Nobody waits for the start of a stored execution, so it is on us to try again.
+                // Nobody waits for this start of a stored execution, so it is on us to try again.
                 let engine = self.clone();
                 self.inner.runtime.spawn(Box::pin(async move {
                     engine.inner.runtime.sleep(BACK_OFF).await;
@@ -250,6 +254,9 @@ impl Engine {
                 Effect::Publish(event) => drop(self.inner.events.send(Arc::new(event))),
                 Effect::Posted(network) => self.outbox(&network).notify_one(),
                 Effect::Due => self.inner.due.notify_one(),
+                Effect::Call(asked) => self.make_call(*asked),
+                Effect::Freed(names) => self.wake(&names),
+                Effect::Elsewhere(other, input) => drop(self.deliver(other, input)),
                 Effect::Again(input) => drop(self.deliver(root, input)),
                 Effect::Ended(id) => self.tell_waiting(id),
             }

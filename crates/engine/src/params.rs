@@ -129,6 +129,13 @@ pub(crate) fn refuse_immutable(prepared: &Prepared, given: &Map) -> Result<(), S
     params::refuse_immutable(&prepared.merged, given).map_err(|e| e.message)
 }
 
+/// The parameters without those that nobody may set: a run that was held has them all, and they keep their fixed values.
+pub(crate) fn settable(prepared: &Prepared, given: &Map) -> Map {
+    let one = |name: &squall_model::Str, value: &Value| Map::from_iter([(name.clone(), value.clone())]);
+    let all = given.iter().filter(|(name, value)| refuse_immutable(prepared, &one(name, value)).is_ok());
+    all.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// The final pass, when the runner starts: stored values as they are, defaults rendered. Runner parameters first.
 pub(crate) fn finals(prepared: &Prepared, stored: &Map, around: &Around<'_>) -> Result<(Map, Map), Outcome> {
     around.with(prepared, |rendering| rendering.finally(stored)).map_err(|error| failed(&error))

@@ -7,7 +7,7 @@ use crate::refusal::Refusal;
 use crate::turn::{Answer, Input, Requested};
 use crate::{Content, Engine, gates, locked, params};
 use squall_content::{Action, Alias};
-use squall_model::{ActionRef, Execution, ExecutionId, Map, ReplyTo, Status, Timestamp, Value};
+use squall_model::{ActionRef, Again, Execution, ExecutionId, Map, ReplyTo, Status, Timestamp, Value};
 use squall_store::{Filter, Op, Page};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -45,10 +45,23 @@ pub struct Request {
     pub delay_ms: u64,
     /// A second request with the same key gets the first one's execution.
     pub key: Option<String>,
+    /// What is run again, when it was run before.
+    pub earlier: Option<Earlier>,
     /// A confirmation that the caller wants in addition to what the rules ask, in the form of a declaration; or null.
     pub confirm: Value,
     /// What becomes of it when people must be asked.
     pub on_hold: OnHold,
+}
+
+/// The execution that is run again.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    /// Which.
+    pub of: ExecutionId,
+    /// Its parameters, which were rendered then and are data now; those of the request go over them.
+    pub params: Map,
+    /// Tasks of it to go on from, and the definition that it runs.
+    pub again: Option<(Again, Option<String>)>,
 }
 
 /// What the gate of confirmation says about the runs of one message.
@@ -81,6 +94,7 @@ impl Request {
             reply_to: None,
             delay_ms: 0,
             key: None,
+            earlier: None,
             confirm: Value::Null,
             on_hold: OnHold::Wait,
         }

@@ -57,6 +57,7 @@ pub(crate) fn child(
         reply_to: inherited_reply(parent, offer, &action, around),
         delay_ms: offer.child.delay_ms,
         source: parent.request.source.clone(),
+        again: None,
     };
     let mut child = Execution::new(around.ids.execution(), request, around.now);
     child.root = parent.root;

@@ -4,6 +4,7 @@
 //! fails. What is final and no workflow is not kept.
 
 use crate::definitions::Definitions;
+use crate::limits;
 use crate::refusal::Refusal;
 use squall_model::{Execution, ExecutionId, Status};
 use squall_store::Store;
@@ -59,24 +60,14 @@ impl Tree {
     /// Folds the log of the workflow `id`, which must be among the executions. Nothing when it has not begun.
     pub fn open_flow(&mut self, store: &dyn Store, definitions: &Definitions, id: ExecutionId) -> Result<(), Refusal> {
         let Some(execution) = self.executions.get(&id) else { return Ok(()) };
-        let facts = store.facts(id, 0)?;
-        if facts.is_empty() {
-            return Ok(());
-        }
-        let definition = definitions.of(store, execution)?;
-        let mut state = State::new(&definition);
-        for fact in &facts {
-            let read: Fact = serde_json::from_str(&fact.json)
-                .map_err(|e| Refusal::Broken(format!("cannot read fact {} of execution {id}: {e}", fact.seq)))?;
-            squall_workflow::apply(&definition, &mut state, &read);
-        }
+        let Some(Folded { definition, state, seq }) = fold(store, definitions, execution)? else { return Ok(()) };
         let children = self
             .executions
             .values()
             .filter(|e| e.parent == Some(id))
             .filter_map(|e| e.run.map(|run| (run, e.id)))
             .collect();
-        self.flows.insert(id, Flow { definition, state, seq: facts.len() as u64, children });
+        self.flows.insert(id, Flow { definition, state, seq, children });
         Ok(())
     }
 
@@ -99,4 +90,61 @@ impl Tree {
         let runs = |status| matches!(status, Status::Requested | Status::Scheduled | Status::Running);
         self.executions.values().any(|e| runs(e.status) && !self.flows.contains_key(&e.id))
     }
+}
+
+/// A workflow as its log says.
+pub(crate) struct Folded {
+    pub definition: Definition,
+    pub state: State,
+    /// The number of its next fact.
+    pub seq: u64,
+}
+
+/// Folds the log of a workflow, after the logs of what it goes on with. Nothing when it has not begun.
+pub(crate) fn fold(
+    store: &dyn Store,
+    definitions: &Definitions,
+    execution: &Execution,
+) -> Result<Option<Folded>, Refusal> {
+    let own = store.facts(execution.id, 0)?;
+    if own.is_empty() {
+        return Ok(None);
+    }
+    let definition = definitions.of(store, execution)?;
+    let mut state = State::new(&definition);
+    for id in before(store, execution)?.into_iter().rev() {
+        apply_all(&definition, &mut state, id, &store.facts(id, 0)?)?;
+    }
+    apply_all(&definition, &mut state, execution.id, &own)?;
+    Ok(Some(Folded { definition, state, seq: own.len() as u64 }))
+}
+
+/// The executions that `execution` goes on with, the latest first.
+pub(crate) fn before(store: &dyn Store, execution: &Execution) -> Result<Vec<ExecutionId>, Refusal> {
+    let mut all = Vec::new();
+    let mut next = execution.request.again.as_ref().map(|again| again.of);
+    while let Some(id) = next {
+        all.push(id);
+        if all.len() as u64 > limits::AGAIN {
+            let text = format!("its tasks were run again {} times already; run it as a whole", limits::AGAIN);
+            return Err(Refusal::Invalid(text));
+        }
+        let earlier = store.execution(id)?.ok_or_else(|| Refusal::no_execution(id))?;
+        next = earlier.request.again.as_ref().map(|again| again.of);
+    }
+    Ok(all)
+}
+
+fn apply_all(
+    definition: &Definition,
+    state: &mut State,
+    id: ExecutionId,
+    facts: &[squall_store::Fact],
+) -> Result<(), Refusal> {
+    for fact in facts {
+        let read: Fact = serde_json::from_str(&fact.json)
+            .map_err(|e| Refusal::Broken(format!("cannot read fact {} of execution {id}: {e}", fact.seq)))?;
+        squall_workflow::apply(definition, state, &read);
+    }
+    Ok(())
 }

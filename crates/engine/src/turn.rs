@@ -26,10 +26,11 @@ use crate::limits;
 use crate::lookup::{Datastore, Lookup, Overlay};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
-use crate::tree::{Flow, Tree};
-use crate::{Content, asking, native, params, report, spawn, view};
+use crate::slots::Place;
+use crate::tree::{self, Flow, Folded, Tree};
+use crate::{Content, asking, calls, native, params, report, spawn, view};
 use indexmap::IndexMap;
-use squall_model::{Change, Execution, ExecutionId, Ids, Map, Outcome, Status, Timestamp, Value, WorkItem, WorkKey};
+use squall_model::{Again, Change, Execution, ExecutionId, Ids, Map, Outcome, Status, Timestamp, Value, WorkItem, WorkKey};
 use squall_store::{Batch, Due, DueKind, Op, Outgoing, Store};
 use squall_workflow::{Fact, Offer, RunId, State, Stimulus};
 use std::cell::RefCell;
@@ -96,6 +97,12 @@ pub(crate) enum Effect {
     Posted(String),
     /// A new due row, which may be the next one.
     Due,
+    /// An action asks the engine for something.
+    Call(Box<calls::Asked>),
+    /// Places among a few are free again.
+    Freed(Vec<String>),
+    /// Something for another tree.
+    Elsewhere(ExecutionId, Input),
     /// More of the same tree.
     Again(Input),
     /// The execution reached a final status.
@@ -112,6 +119,8 @@ pub(crate) struct Surroundings<'a> {
     pub now: Timestamp,
     /// Whether somebody listens to the event stream: nobody pays for events that nobody hears.
     pub heard: bool,
+    /// Whether places among a few are in use.
+    pub few: bool,
     /// How long codes of new confirmations are.
     pub length: confirmation::code::Length,
     /// When questions left for each channel.
@@ -158,6 +167,8 @@ pub(crate) struct Turn<'a> {
     settled: u64,
     gone: Vec<ExecutionId>,
     definitions_written: HashSet<String>,
+    /// Places taken in this turn, which the store does not know yet.
+    places: HashMap<String, u64>,
     /// Confirmations decided in this turn, which the store does not know yet.
     decided: BTreeMap<String, confirmation::Record>,
     /// Final parameters of what passed the gate in this turn and has not started.
@@ -186,6 +197,7 @@ impl<'a> Turn<'a> {
             settled: 0,
             gone: Vec::new(),
             definitions_written: HashSet::new(),
+            places: HashMap::new(),
             decided: BTreeMap::new(),
             cleared: HashMap::new(),
         };
@@ -296,6 +308,17 @@ impl<'a> Turn<'a> {
     /// Adds a row to the batch.
     pub fn push(&mut self, op: Op) {
         self.ops.push(op);
+    }
+
+    /// How many places of that name are taken, as this turn sees it.
+    pub fn places_taken(&self, name: &str) -> squall_store::Result<u64> {
+        let (taken, _) = self.around.store.slots(name, 0)?;
+        Ok(taken + self.places.get(name).copied().unwrap_or(0))
+    }
+
+    /// Counts a place that was taken in this turn.
+    pub fn note_place(&mut self, name: &str) {
+        *self.places.entry(name.to_owned()).or_default() += 1;
     }
 
     /// Remembers something to do after the commit.

@@ -69,6 +69,21 @@ pub struct Requested {
     /// of older programs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
+    /// What it goes on with, when tasks of an ended workflow are run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Again>,
+}
+
+/// Tasks of an ended workflow that are run again by a new execution, which goes on with the log of the old one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// The execution that ended.
+    pub of: ExecutionId,
+    /// Task names; none for all that failed.
+    pub tasks: Vec<String>,
+    /// Those of them whose items all start afresh.
+    #[serde(default)]
+    pub reset: Vec<String>,
 }
 
 /// The place in chat where a command was typed.

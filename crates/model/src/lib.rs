@@ -20,7 +20,7 @@ mod value;
 mod work;
 
 pub use clock::{Clock, Ids, Timestamp};
-pub use execution::{Change, Execution, ReplyTo, Requested};
+pub use execution::{Again, Change, Execution, ReplyTo, Requested};
 pub use id::{BadId, ExecutionId};
 pub use json::{JsonError, MAX_DEPTH, from_json, to_json, to_json_pretty};
 pub use reference::{ActionRef, BadRef, PackName};

@@ -33,6 +33,7 @@ fn execution(n: u32) -> Execution {
         reply_to: None,
         delay_ms: 0,
         source: String::new(),
+        again: None,
     };
     Execution::new(id(n), request, Timestamp::from_micros(1_700_000_000_000_000 + i64::from(n)))
 }

@@ -1,6 +1,6 @@
 //! What one commit changes.
 
-use crate::rows::{Confirmation, Due, DueKind, Entry, Item, ItemScope, Message, Outgoing, Token, User};
+use crate::rows::{Confirmation, Due, DueKind, Entry, Item, ItemScope, Message, Outgoing, Slot, Token, User};
 use squall_model::{Change, Execution, ExecutionId, Timestamp, Value};
 
 /// Changes that happen together or not at all.
@@ -61,6 +61,19 @@ pub enum Op {
         kind: DueKind,
         /// Which of these.
         number: u32,
+    },
+    /// Writes a place or the wish for one; replaces that of the same name and execution. Conflict when it takes the place and
+    /// `limit` others of that name are taken already.
+    PutSlot {
+        /// The row.
+        slot: Box<Slot>,
+        /// How many may be taken at once.
+        limit: u64,
+    },
+    /// Gives back every place of an execution, and what it waits for; nothing happens when there is none.
+    FreeSlots {
+        /// Whose.
+        execution: ExecutionId,
     },
     /// Writes a datastore item; replaces one of the same scope and name. An item without `expires` keeps the earlier expiry of the one it
     /// replaces when that has not passed at `now` (StackStorm's recorded behaviour).

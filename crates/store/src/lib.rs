@@ -11,6 +11,7 @@
 
 mod audit;
 mod batch;
+mod blobs;
 mod crc;
 pub mod crypto;
 pub mod memory;
@@ -22,7 +23,7 @@ pub use batch::{Batch, Op};
 pub use rows::{
     AuditRow, Confirmation, ConfirmationFilter, Due, DueKind, Entry, Fact, Filter, Item, ItemScope, Message,
 };
-pub use rows::{Order, Outgoing, Page, Token, User};
+pub use rows::{Order, Outgoing, Page, Slot, Token, User};
 
 use futures::future::BoxFuture;
 use squall_model::{Execution, ExecutionId, Timestamp};
@@ -109,6 +110,11 @@ pub trait Store: Send + Sync {
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>>;
     /// When the next row is due.
     fn next_due(&self) -> Result<Option<Timestamp>>;
+
+    /// How many places of that name are taken, and the first of those who wait for one.
+    fn slots(&self, name: &str, limit: usize) -> Result<(u64, Vec<Slot>)>;
+    /// Names of places that somebody has or waits for.
+    fn slot_names(&self) -> Result<Vec<String>>;
 
     /// A datastore item that has not expired at `now`.
     fn item(&self, scope: &ItemScope, name: &str, now: Timestamp) -> Result<Option<Item>>;

@@ -11,7 +11,7 @@ mod state;
 
 use crate::{
     AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Entry, Error, Fact, Filter, Item, ItemScope, Message,
-    Outgoing, Page, Result, Store, Token, User, conflict,
+    Outgoing, Page, Result, Slot, Store, Token, User, conflict,
 };
 use futures::future::BoxFuture;
 use squall_model::{Execution, ExecutionId, Timestamp};
@@ -236,6 +236,12 @@ impl Store for Memory {
     }
     fn next_due(&self) -> Result<Option<Timestamp>> {
         self.read(State::next_due)
+    }
+    fn slots(&self, name: &str, limit: usize) -> Result<(u64, Vec<Slot>)> {
+        self.read(|s| s.slots(name, limit))
+    }
+    fn slot_names(&self) -> Result<Vec<String>> {
+        self.read(State::slot_names)
     }
     fn item(&self, scope: &ItemScope, name: &str, now: Timestamp) -> Result<Option<Item>> {
         self.read(|s| s.item(scope, name, now))

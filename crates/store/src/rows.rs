@@ -46,6 +46,21 @@ pub struct Due {
     pub at: Timestamp,
 }
 
+/// A place among the few that may run at once, or the wish for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Among which.
+    pub name: String,
+    /// Whose.
+    pub execution: ExecutionId,
+    /// The tree it belongs to.
+    pub root: ExecutionId,
+    /// Since when.
+    pub at: Timestamp,
+    /// Whether it has the place, or waits for one.
+    pub taken: bool,
+}
+
 /// Whose datastore item it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ItemScope {

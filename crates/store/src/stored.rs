@@ -6,8 +6,8 @@
 
 use crate::{Error, Result};
 use squall_model::{
-    ActionRef, Change, Execution, ExecutionId, Map, ReplyTo, Requested, Special, Status, Timestamp, Value, from_json,
-    to_json,
+    ActionRef, Again, Change, Execution, ExecutionId, Map, ReplyTo, Requested, Special, Status, Timestamp, Value,
+    from_json, to_json,
 };
 use std::fmt::Write;
 use std::sync::Arc;
@@ -158,7 +158,16 @@ fn requested(mut fields: Map) -> Option<Requested> {
             Some(_) => return None,
         },
         source: optional(take("source"), text)?.unwrap_or_default(),
+        again: optional(take("again"), again)?,
     })
+}
+
+fn again(value: &Value) -> Option<Again> {
+    let texts = |name: &str| match value.get(name) {
+        None => Some(Vec::new()),
+        Some(list) => list.as_list()?.iter().map(text).collect(),
+    };
+    Some(Again { of: text(value.get("of")?)?.parse().ok()?, tasks: texts("tasks")?, reset: texts("reset")? })
 }
 
 fn reply_to(value: &Value) -> Option<ReplyTo> {
@@ -342,6 +351,7 @@ mod tests {
             }),
             delay_ms: u64::MAX,
             source: "chat".to_owned(),
+            again: Some(Again { of: ExecutionId([2; 12]), tasks: vec!["a".to_owned()], reset: vec!["b".to_owned()] }),
         };
         let id = ExecutionId([1; 12]);
         let text = request_text(id, &request).unwrap();

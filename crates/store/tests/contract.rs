@@ -6,7 +6,7 @@ use given::*;
 use squall_model::{Change, Map, Special, Status, Value};
 use squall_store::memory::Memory;
 use squall_store::sqlite::{Options, Sqlite};
-use squall_store::{Confirmation, ConfirmationFilter, DueKind, Filter, ItemScope, Op, Order, Page, Store};
+use squall_store::{Confirmation, ConfirmationFilter, DueKind, Filter, ItemScope, Op, Order, Page, Slot, Store};
 
 /// Each promise becomes a test for each store.
 macro_rules! promises {
@@ -37,6 +37,7 @@ promises! {
     children_are_oldest_first
     due_rows_are_earliest_first
     a_due_row_fires_once
+    no_more_places_are_taken_than_there_are
     an_expired_item_is_invisible
     a_rewritten_item_keeps_its_expiry
     items_are_listed_by_prefix
@@ -293,6 +294,25 @@ fn due_rows_are_earliest_first(store: &dyn Store) {
     given(store, [Op::SetDue(due(1, DueKind::Timer, 2, 5))]);
     assert_eq!(store.next_due().unwrap(), Some(at(5)));
     assert_eq!(store.due(at(99), 9).unwrap().len(), 4);
+}
+
+fn no_more_places_are_taken_than_there_are(store: &dyn Store) {
+    let slot = |n: u32, taken: bool| Op::PutSlot {
+        slot: Box::new(Slot { name: "few".into(), execution: id(n), root: id(9), at: at(i64::from(n)), taken }),
+        limit: 2,
+    };
+    given(store, [slot(1, true), slot(2, true), slot(4, false), slot(3, false)]);
+    let why = refused(store, [slot(3, true)]);
+    assert!(why.contains("all 2 are taken"), "{why}");
+    given(store, [slot(2, true)]);
+    let (taken, waiting) = store.slots("few", 1).unwrap();
+    assert_eq!((taken, waiting.len(), waiting[0].execution), (2, 1, id(3)), "the first who waits");
+    given(store, [Op::FreeSlots { execution: id(1) }, slot(3, true)]);
+    let (taken, waiting) = store.slots("few", 9).unwrap();
+    assert_eq!((taken, waiting.len()), (2, 1));
+    assert_eq!(store.slot_names().unwrap(), ["few"]);
+    given(store, [2, 3, 4].map(|n| Op::FreeSlots { execution: id(n) }));
+    assert!(store.slot_names().unwrap().is_empty());
 }
 
 fn a_due_row_fires_once(store: &dyn Store) {

@@ -5,7 +5,7 @@ mod given;
 use futures::executor::block_on;
 use futures::future::join_all;
 use given::*;
-use squall_model::{Change, ExecutionId, Status, Value};
+use squall_model::{Change, ExecutionId, Status, Timestamp, Value};
 use squall_store::sqlite::{OpenError, Options, Sqlite, Synchronous};
 use squall_store::{Batch, DueKind, Error, Filter, Op, Page, Store};
 use std::io::{BufRead, BufReader};
@@ -212,6 +212,42 @@ fn s10_no_read_walks_a_whole_table() {
     }
 }
 
+/// Bytes of the database with its log.
+fn bytes(dir: &tempfile::TempDir) -> u64 {
+    ["squall.db", "squall.db-wal"].iter().map(|f| std::fs::metadata(dir.path().join(f)).map_or(0, |m| m.len())).sum()
+}
+
+#[test]
+fn a_large_result_handed_on_is_kept_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let large = Value::from("x".repeat(1_000_000));
+    let result = Value::from_pairs([("stdout", large.clone()), ("return_code", 0.into())]);
+    for n in 0..20 {
+        let whole = execution_with(n, |execution, request| {
+            request.params.insert("text".into(), large.clone());
+            execution.result = result.clone();
+        });
+        let fact =
+            format!(r#"{{"finished":{{"run":{n},"status":"succeeded","result":{}}}}}"#, squall_model::to_json(&result));
+        let append = Op::Append { execution: id(n), seq: 0, facts: vec![fact], at: Timestamp::from_micros(1) };
+        given(&store, [insert(whole), append]);
+    }
+    assert!(bytes(&dir) < 4_000_000, "{} bytes", bytes(&dir));
+    drop(store);
+    let store = open(&dir);
+    for n in 0..20 {
+        let found = store.execution(id(n)).unwrap().unwrap();
+        assert_eq!((&found.result, &found.request.params["text"]), (&result, &large));
+        let facts = store.facts(id(n), 0).unwrap();
+        let fact: serde_json::Value = serde_json::from_str(&facts[0].json).unwrap();
+        assert_eq!(fact["finished"]["result"]["stdout"].as_str().unwrap().len(), 1_000_000);
+    }
+    store.tamper("DELETE FROM blobs").unwrap();
+    let refused = store.execution(id(0)).unwrap_err().to_string();
+    assert!(refused.contains("it is missing"), "{refused}");
+}
+
 #[test]
 fn d07_a_full_disk_refuses_writes_until_there_is_space() {
     let dir = tempfile::tempdir().unwrap();
@@ -220,7 +256,8 @@ fn d07_a_full_disk_refuses_writes_until_there_is_space() {
     store.tamper("PRAGMA max_page_count = 200").unwrap();
     let large = |n: u32| {
         Batch::from(insert(execution_with(n, |_, request| {
-            request.params.insert("text".into(), Value::from("x".repeat(300_000).as_str()));
+            // Texts of their own: equal ones would be kept once.
+            request.params.insert("text".into(), Value::from(format!("{n} {}", "x".repeat(300_000))));
         })))
     };
     let small = |n: u32| Batch::from(insert(execution(n)));

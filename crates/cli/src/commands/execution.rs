@@ -1,6 +1,8 @@
 //! `squall execution`: what ran, what runs, and how to stop it.
 
 use crate::client::{Client, escaped};
+use crate::commands::history::History;
+use crate::commands::rerun::ReRun;
 use crate::exit::{Done, Stop};
 use crate::output::{Form, properties, say, table};
 use clap::Subcommand;
@@ -46,6 +48,11 @@ pub enum Execution {
         #[arg(required = true)]
         ids: Vec<String>,
     },
+    /// Run an execution again: as a whole, or from some tasks of a workflow.
+    #[command(visible_alias = "rerun")]
+    ReRun(ReRun),
+    /// Tell what happened in a workflow, step by step.
+    History(History),
 }
 
 impl Execution {
@@ -70,6 +77,8 @@ impl Execution {
             }
             Execution::Pause { ids } => steer(client, ids, "pausing", "pausing")?,
             Execution::Resume { ids } => steer(client, ids, "resuming", "resumed")?,
+            Execution::ReRun(rerun) => return rerun.run(client, form),
+            Execution::History(history) => return history.run(client, form),
         }
         Ok(())
     }

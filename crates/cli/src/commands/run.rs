@@ -33,37 +33,19 @@ pub struct Started {
 impl Run {
     pub fn run(&self, client: &Client, form: Form) -> Done {
         let started = execute(client, &self.action, &self.params)?;
-        let held = started.question(client)?;
-        if let Some(question) = &held {
-            eprintln!("{question}");
-        }
-        if self.no_wait && held.is_some() {
-            form.print(&started.execution, || format!("held as {}", execution::text(&started.execution, "id")));
-            return Err(Stop::Code(exit::HELD));
-        }
-        if self.no_wait {
-            form.print(&started.execution, || {
-                format!("started `{}` as {}", self.action, execution::text(&started.execution, "id"))
-            });
-            return Ok(());
-        }
-        let ended = started.wait(client, Duration::from_secs(self.patience), People::WaitFor)?;
-        print(&ended, form);
-        let error = ended.at(&["result", "error"]).and_then(Value::as_str);
-        match (execution::text(&ended, "status").as_str(), held.is_some(), error) {
-            ("succeeded", _, _) => Ok(()),
-            (_, true, Some("denied")) => Err(Stop::Code(exit::DENIED)),
-            (_, true, Some("not confirmed in time")) => Err(Stop::Code(exit::EXPIRED)),
-            // The requester's own no withdraws it.
-            ("canceled", true, _) => Err(Stop::Code(exit::DENIED)),
-            (_, true, Some("void")) => Err(Stop::Code(exit::VOID)),
-            _ => Err(Stop::Said),
-        }
+        started.tell(client, form, &self.action, self.no_wait, Duration::from_secs(self.patience))
     }
 }
 
 /// Requests an execution.
 pub fn execute(client: &Client, action: &str, words: &[String]) -> Result<Started, Stop> {
+    let params = cast::params(words, &schemas(client, action)?)?;
+    let body = Value::from_pairs([("action", Value::from(action)), ("parameters", params.into())]);
+    Ok(Started { execution: client.post("executions", &body)? })
+}
+
+/// The parameters of an action with those of its runner under them.
+pub fn schemas(client: &Client, action: &str) -> Result<Map, Stop> {
     let found = client.find(&format!("actions/{}", client::escaped(action)))?;
     let known = found.ok_or_else(|| Stop::Failed(format!("Action \"{action}\" cannot be found.")))?;
     let runner = execution::text(&known, "runner_type");
@@ -83,12 +65,38 @@ pub fn execute(client: &Client, action: &str, words: &[String]) -> Result<Starte
         };
         schemas.insert(name.clone(), merged);
     }
-    let params = cast::params(words, &schemas)?;
-    let body = Value::from_pairs([("action", Value::from(action)), ("parameters", params.into())]);
-    Ok(Started { execution: client.post("executions", &body)? })
+    Ok(schemas)
 }
 
 impl Started {
+    /// Waits for the end and tells it, by the exit code too; or says under which id it runs.
+    pub fn tell(&self, client: &Client, form: Form, action: &str, no_wait: bool, patience: Duration) -> Done {
+        let held = self.question(client)?;
+        if let Some(question) = &held {
+            eprintln!("{question}");
+        }
+        if no_wait && held.is_some() {
+            form.print(&self.execution, || format!("held as {}", execution::text(&self.execution, "id")));
+            return Err(Stop::Code(exit::HELD));
+        }
+        if no_wait {
+            form.print(&self.execution, || format!("started `{action}` as {}", execution::text(&self.execution, "id")));
+            return Ok(());
+        }
+        let ended = self.wait(client, patience, People::WaitFor)?;
+        print(&ended, form);
+        let error = ended.at(&["result", "error"]).and_then(Value::as_str);
+        match (execution::text(&ended, "status").as_str(), held.is_some(), error) {
+            ("succeeded", _, _) => Ok(()),
+            (_, true, Some("denied")) => Err(Stop::Code(exit::DENIED)),
+            (_, true, Some("not confirmed in time")) => Err(Stop::Code(exit::EXPIRED)),
+            // The requester's own no withdraws it.
+            ("canceled", true, _) => Err(Stop::Code(exit::DENIED)),
+            (_, true, Some("void")) => Err(Stop::Code(exit::VOID)),
+            _ => Err(Stop::Said),
+        }
+    }
+
     /// The question that people are asked before it runs, if it waits for them.
     fn question(&self, client: &Client) -> Result<Option<String>, Stop> {
         let id = self.execution.at(&["result", "confirmation", "id"]).and_then(Value::as_str);

@@ -26,6 +26,8 @@ pub(crate) fn find(action: &Action) -> Option<Native> {
         "chatops.format_execution_result" => records::format_result,
         "chatops.match" => records::match_alias,
         "core.uuid" => records::uuid,
+        "packs.get" => records::pack,
+        "packs.info" => records::pack_origin,
         "st2.actions.list" => records::actions,
         "st2.executions.get" => records::execution,
         "st2.executions.get_root" => records::root,
@@ -73,7 +75,7 @@ fn announcement(turn: &mut Turn<'_>, id: ExecutionId, runner: &Map, own: &Map) -
 
 // Results have the shape of a Python action's, which is what these were: workflows read `task(x).result.result`.
 
-fn python(result: Value) -> Outcome {
+pub(crate) fn python(result: Value) -> Outcome {
     Outcome::succeeded(Value::from_pairs([
         ("result", result),
         ("exit_code", 0.into()),
@@ -82,7 +84,7 @@ fn python(result: Value) -> Outcome {
     ]))
 }
 
-fn python_error(message: &str) -> Outcome {
+pub(crate) fn python_error(message: &str) -> Outcome {
     let result = Value::from_pairs([
         ("result", Value::Null),
         ("exit_code", 1.into()),
@@ -93,7 +95,7 @@ fn python_error(message: &str) -> Outcome {
     Outcome { status: Status::Failed, result }
 }
 
-fn text<'a>(own: &'a Map, name: &str) -> &'a str {
+pub(crate) fn text<'a>(own: &'a Map, name: &str) -> &'a str {
     own.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 

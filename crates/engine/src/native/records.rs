@@ -158,3 +158,43 @@ pub(super) fn match_alias(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Ma
     ]);
     python(Value::from_pairs([("alias", alias), ("representation", hit.representation.clone().into())]))
 }
+
+/// `{pack: manifest, git_status}` of a pack that is loaded. What its repository has that the server has not would take the
+/// network, so the status only says how it was installed.
+pub(super) fn pack(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    let name = text(own, "pack");
+    let Some(pack) = turn.around.content.registry().pack(name) else {
+        return python_error(&format!("Pack \"{name}\" is not installed."));
+    };
+    let texts = |all: &[Str]| Value::from(all.iter().map(|t| Value::from(t.clone())).collect::<Vec<_>>());
+    let manifest = Value::from_pairs([
+        ("ref", Value::from(&*pack.reference)),
+        ("name", pack.name.clone().into()),
+        ("description", pack.description.clone().into()),
+        ("version", pack.version.clone().into()),
+        ("author", pack.author.clone().into()),
+        ("email", pack.email.clone().into()),
+        ("keywords", texts(&pack.keywords)),
+        ("contributors", texts(&pack.contributors)),
+        ("dependencies", texts(&pack.dependencies)),
+        ("stackstorm_version", pack.stackstorm_version.clone().into()),
+        ("python_versions", texts(&pack.python_versions)),
+    ]);
+    python(Value::from_pairs([("pack", manifest), ("git_status", installed(pack).into())]))
+}
+
+/// Where a pack came from, in one line for each.
+pub(super) fn pack_origin(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    let name = text(own, "pack");
+    match turn.around.content.registry().pack(name) {
+        Some(pack) => python(installed(pack).into()),
+        None => python_error(&format!("Pack \"{name}\" is not installed.")),
+    }
+}
+
+fn installed(pack: &squall_content::Pack) -> String {
+    match pack.is_builtin {
+        true => format!("`{}` {} is part of squall", pack.reference, pack.version),
+        false => format!("`{}` {} is installed in {}", pack.reference, pack.version, pack.path.display()),
+    }
+}

@@ -31,6 +31,12 @@ impl<'a> Turn<'a> {
         if let Some(message) = report::result(execution, self) {
             self.post(message);
         }
+        if outcome.status.is_failure()
+            && let Some(ended) = self.tree.executions.get(&id).filter(|e| e.parent.is_none()).cloned()
+        {
+            self.retry(&ended);
+        }
+        self.give_places_back(id);
         self.effects.push(Effect::Ended(id));
         self.gone.push(id);
     }

@@ -173,6 +173,44 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// Holds a retry, which is the root of a tree of its own, when somebody must be asked about it: a release is for one run.
+    pub fn ask_about_retry(&mut self, mut next: Execution, action: &Arc<Action>) -> Result<Execution, String> {
+        // What cannot be rendered fails when it starts.
+        let Ok((all, secrets)) = self.finals(&next, action) else { return Ok(next) };
+        let alias = asking::alias_of(&next, self.around.content);
+        let asker = self.asker();
+        let decision = {
+            let wanted = [Wanted {
+                execution: &next,
+                action,
+                alias: alias.as_deref(),
+                root: &next,
+                params: &all,
+                secrets,
+                covered: BTreeSet::new(),
+                command: None,
+                call: &NOTHING,
+            }];
+            let demanded = asker.demand(&wanted[0], &self.lookup(&next.request.context))?;
+            // What nobody is asked about passes the gate once more when it starts.
+            let joined = if demanded.is_nothing() { None } else { asker.join(&wanted, &[demanded])? };
+            let Some(joined) = joined else { return Ok(next) };
+            match asker.open(&wanted, joined, None)? {
+                Opened::Joined(record) => return Err(format!("the same request waits already as {}", record.code)),
+                Opened::Held(decision) => decision,
+            }
+        };
+        asking::hold(&mut next, all, &decision.record);
+        for op in asking::ops(&decision, None, next.id, self.around.now) {
+            match op {
+                Op::Post(message) => self.post(*message),
+                Op::SetDue(due) => self.set_due(due),
+                other => self.ops.push(other),
+            }
+        }
+        Ok(next)
+    }
+
     /// Rules that releases of `id` and of everything above it cover.
     fn covered(&self, id: ExecutionId) -> BTreeSet<String> {
         let mut all = BTreeSet::new();

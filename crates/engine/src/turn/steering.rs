@@ -82,6 +82,10 @@ impl<'a> Turn<'a> {
             let stimulus =
                 Stimulus::Stop { status: Status::Canceled, message: Some("Action canceled by user.".into()) };
             self.causes.push_back(Cause::Hear { flow: id, stimulus });
+            // A conductor that is through does not hear it; what it left running must end all the same.
+            for child in self.left_behind(id) {
+                self.causes.push_back(Cause::Cancel { id: child, by: by.to_owned() });
+            }
             return;
         }
         if status == Status::Running {
@@ -97,6 +101,12 @@ impl<'a> Turn<'a> {
         }
         self.change(id, Change { notes, ..Change::default() });
         self.end(id, canceled(by));
+    }
+
+    /// Children that a workflow whose conductor has ended still waits for.
+    fn left_behind(&self, id: ExecutionId) -> Vec<ExecutionId> {
+        let flow = self.tree.flows.get(&id).filter(|flow| flow.state.is_final());
+        flow.map(|flow| flow.children.values().copied().collect()).unwrap_or_default()
     }
 
     pub(super) fn steer(&mut self, id: ExecutionId, stimulus: Stimulus, note: (&str, &str)) {

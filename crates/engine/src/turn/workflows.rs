@@ -11,6 +11,7 @@ impl<'a> Turn<'a> {
             Stimulus::Finished { run, status, .. } if status.is_final() => Some(*run),
             _ => None,
         };
+        let again = matches!(stimulus, Stimulus::Rerun { .. });
         let facts = {
             let host = Lookup { children: Some(&flow.children), ..self.lookup(&context) };
             squall_workflow::advance(&flow.definition, &mut flow.state, stimulus, &host)
@@ -20,10 +21,14 @@ impl<'a> Turn<'a> {
         let seq = flow.seq;
         flow.seq += facts.len() as u64;
         let too_long = flow.seq > limits::FACTS;
+        let still_over = again && flow.state.is_final();
         self.tree.flows.insert(id, flow);
         if !facts.is_empty() {
             let texts = facts.iter().map(|f| serde_json::to_string(f).unwrap_or_default()).collect();
             self.ops.push(Op::Append { execution: id, seq, facts: texts, at: self.around.now });
+        }
+        if still_over {
+            return self.end(id, Outcome::failed("none of the tasks can be run again"));
         }
         if too_long {
             return self.end(id, Outcome::failed(format!("the workflow has more than {} facts", limits::FACTS)));

@@ -8,7 +8,7 @@ use crate::audit::{Chain, FIRST, Link, NONE_BEFORE};
 use crate::stored;
 use crate::{
     AuditRow, Batch, Confirmation, Due, DueKind, Entry, Error, Fact, Filter, Item, ItemScope, Message, Op, Order,
-    Outgoing, Page, Result, TAKEN_KEPT, TAKEN_SWEEP, TOKEN_SWEEP, Token, User, conflict,
+    Outgoing, Page, Result, Slot, TAKEN_KEPT, TAKEN_SWEEP, TOKEN_SWEEP, Token, User, conflict,
 };
 use squall_model::{Change, Execution, ExecutionId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 type DueKey = (ExecutionId, DueKind, u32);
 type ItemKey = (ItemScope, String);
+type SlotKey = (String, ExecutionId);
 
 /// Everything that is stored. The maps are tables; `by_…` are indexes over them.
 #[derive(Clone, Default)]
@@ -28,6 +29,7 @@ pub(super) struct State {
     definitions: BTreeMap<String, Arc<str>>,
     due: BTreeMap<DueKey, Due>,
     by_due: BTreeSet<(Timestamp, DueKey)>,
+    slots: BTreeMap<SlotKey, Slot>,
     items: BTreeMap<ItemKey, Item>,
     outbox: BTreeMap<i64, Outgoing>,
     outbox_keys: BTreeSet<String>,
@@ -51,6 +53,7 @@ enum Undo {
     Appended(ExecutionId, usize),
     Definition(String),
     Due(DueKey, Option<Due>),
+    Slot(SlotKey, Option<Slot>),
     Item(ItemKey, Option<Item>),
     Posted(i64),
     Outgoing(Outgoing),
@@ -94,6 +97,20 @@ impl State {
                     return Err(conflict(|| format!("{kind:?} {number} of {owner}: it is gone")));
                 }
                 self.put_due((*owner, *kind, *number), None, undo);
+            }
+            Op::PutSlot { slot, limit } => {
+                let others = |s: &&Slot| s.name == slot.name && s.taken && s.execution != slot.execution;
+                if slot.taken && self.slots.values().filter(others).count() as u64 >= *limit {
+                    return Err(conflict(|| format!("place of `{}`: all {limit} are taken", slot.name)));
+                }
+                let key = (slot.name.clone(), slot.execution);
+                let earlier = self.slots.insert(key.clone(), (**slot).clone());
+                undo.push(Undo::Slot(key, earlier));
+            }
+            Op::FreeSlots { execution } => {
+                let gone: Vec<(SlotKey, Slot)> =
+                    self.slots.extract_if(.., |_, slot| slot.execution == *execution).collect();
+                undo.extend(gone.into_iter().map(|(key, slot)| Undo::Slot(key, Some(slot))));
             }
             Op::SetItem { item, now } => self.set_item(item, *now, undo),
             Op::DeleteItem { scope, name } => self.put_item((scope.clone(), name.clone()), None, undo),
@@ -180,6 +197,7 @@ impl State {
             },
             Undo::Definition(sha) => drop(self.definitions.remove(&sha)),
             Undo::Due(key, earlier) => self.put_due(key, earlier, &mut Vec::new()),
+            Undo::Slot(key, earlier) => put(&mut self.slots, key, earlier),
             Undo::Item(key, earlier) => self.put_item(key, earlier, &mut Vec::new()),
             Undo::Posted(id) => {
                 if let Some(row) = self.outbox.remove(&id) {
@@ -428,6 +446,20 @@ impl State {
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         self.by_due.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn slots(&self, name: &str, limit: usize) -> (u64, Vec<Slot>) {
+        let of_name = || self.slots.values().filter(|slot| slot.name == name);
+        let taken = of_name().filter(|slot| slot.taken).count() as u64;
+        let mut waiting: Vec<Slot> = of_name().filter(|slot| !slot.taken).cloned().collect();
+        waiting.sort_by_key(|slot| (slot.at, slot.execution));
+        waiting.truncate(limit);
+        (taken, waiting)
+    }
+
+    pub(super) fn slot_names(&self) -> Vec<String> {
+        let names: BTreeSet<String> = self.slots.keys().map(|(name, _)| name.clone()).collect();
+        names.into_iter().collect()
     }
 
     pub(super) fn item(&self, scope: &ItemScope, name: &str, now: Timestamp) -> Option<Item> {

@@ -1,7 +1,7 @@
 //! One batch as statements, inside a transaction of the writer.
 
 use super::prepare::{Delta, Write};
-use super::{audit, classify, confirmations};
+use super::{audit, classify, confirmations, slots};
 use crate::stored::{self, NewTexts};
 use crate::{Due, DueKind, Error, Item, ItemScope, Message, Op, Outgoing, TAKEN_KEPT, TAKEN_SWEEP, Token, User};
 use crate::{TOKEN_SWEEP, conflict};
@@ -53,6 +53,11 @@ pub(super) fn apply(c: &Connection, write: &Write) -> Done {
         Write::WithBody(Op::Say(message), body) => say(c, message, body),
         Write::WithBody(Op::PutToken(token), data) => put_token(c, token, data),
         Write::WithBody(op @ Op::Audit { .. }, data) => audit::append(c, op, data),
+        Write::Blob(blob) => {
+            let sql = "INSERT INTO blobs (sha, text) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            run(c, sql, params![blob.sha.as_slice(), blob.text])?;
+            Ok(())
+        }
         Write::WithBody(op, _) | Write::Other(op) => other(c, op),
     }
 }
@@ -70,6 +75,8 @@ fn other(c: &Connection, op: &Op) -> Done {
             0 => refuse(|| format!("{kind:?} {number} of {owner}: it is gone")),
             _ => Ok(()),
         },
+        Op::PutSlot { slot, limit } => slots::put(c, slot, *limit),
+        Op::FreeSlots { execution } => slots::free(c, *execution),
         Op::SetItem { item, now } => set_item(c, item, *now),
         Op::DeleteItem { scope, name } => {
             run(c, "DELETE FROM items WHERE scope = ?1 AND name = ?2", params![scope_text(scope), name])?;

@@ -16,6 +16,7 @@ mod examine;
 mod open;
 mod prepare;
 mod read;
+mod slots;
 mod writer;
 
 pub use copy::copy;
@@ -24,7 +25,7 @@ pub use open::{OnFatal, OpenError, Options, Synchronous};
 
 use crate::{
     AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Entry, Error, Fact, Filter, Item, ItemScope, Message,
-    Outgoing, Page, Result, Store, Token, User,
+    Outgoing, Page, Result, Slot, Store, Token, User,
 };
 use futures::future::BoxFuture;
 use squall_model::{Execution, ExecutionId, Timestamp};
@@ -174,8 +175,12 @@ impl Store for Sqlite {
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<()>> {
         let answer = self.writer.submit(batch);
         Box::pin(async move {
-            let Some(answer) = answer? else { return Ok(()) };
-            answer.await.unwrap_or_else(|_| Err(Error::Fatal(writer::GONE.to_owned())))
+            let Some(submitted) = answer? else { return Ok(()) };
+            let answer = submitted.answered.await.unwrap_or_else(|_| Err(Error::Fatal(writer::GONE.to_owned())));
+            if answer.is_ok() {
+                self.writer.known.remember(&submitted.shas);
+            }
+            answer
         })
     }
 
@@ -205,6 +210,12 @@ impl Store for Sqlite {
     }
     fn next_due(&self) -> Result<Option<Timestamp>> {
         self.read(read::next_due)
+    }
+    fn slots(&self, name: &str, limit: usize) -> Result<(u64, Vec<Slot>)> {
+        self.read(|c| slots::of(c, name, limit))
+    }
+    fn slot_names(&self) -> Result<Vec<String>> {
+        self.read(slots::names)
     }
     fn item(&self, scope: &ItemScope, name: &str, now: Timestamp) -> Result<Option<Item>> {
         self.read(|c| read::item(c, scope, name, now))

@@ -37,6 +37,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_confirmations.sql"),
     include_str!("migrations/0003_entries.sql"),
+    include_str!("migrations/0004_blobs_and_slots.sql"),
 ];
 
 /// What is promised about a power cut. A crash of squall alone loses nothing in any of them.

@@ -1,8 +1,11 @@
 //! A batch made ready for the writer: every text is made here, on the caller's thread.
 
+use crate::blobs::{Blob, shrink};
 use crate::stored::{self, NewTexts};
 use crate::{Batch, Op, Result};
 use squall_model::{Change, Execution, ExecutionId, Map};
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
 /// One change with its texts.
 pub(super) enum Write {
@@ -14,6 +17,8 @@ pub(super) enum Write {
     },
     /// A row with one value that is stored as text.
     WithBody(Op, String),
+    /// A large part of a text, unless it is there already.
+    Blob(Blob),
     Other(Op),
 }
 
@@ -21,10 +26,10 @@ impl Write {
     /// Whether one statement carries it out, so that it changes all or nothing without a savepoint.
     pub(super) fn is_one_statement(&self) -> bool {
         match self {
-            Write::Insert(..) | Write::Update { .. } => true,
+            Write::Insert(..) | Write::Update { .. } | Write::Blob(_) => true,
             Write::WithBody(op, _) => matches!(op, Op::Say(_) | Op::Audit { .. }),
             Write::Other(Op::Append { facts, .. }) => facts.len() < 2,
-            Write::Other(op) => !matches!(op, Op::Taken { .. } | Op::PutConfirmation { .. }),
+            Write::Other(op) => !matches!(op, Op::Taken { .. } | Op::PutConfirmation { .. } | Op::PutSlot { .. }),
         }
     }
 }
@@ -42,6 +47,8 @@ pub(super) struct Delta {
 pub(super) struct Prepared {
     pub(super) writes: Vec<Write>,
     pub(super) bytes: usize,
+    /// Blobs among them.
+    pub(super) shas: Vec<[u8; 32]>,
 }
 
 /// What a row costs beside its texts.
@@ -51,31 +58,68 @@ const ROW_BYTES: usize = 256;
 ///
 /// # Errors
 /// When something in it is nested too deep to be read back.
-pub(super) fn prepare(batch: Batch) -> Result<Prepared> {
+pub(super) fn prepare(batch: Batch, known: &Known) -> Result<Prepared> {
     let mut bytes = 0;
-    let writes = batch
-        .ops
-        .into_iter()
-        .map(|op| {
-            let write = write(op)?;
-            bytes += size(&write);
-            Ok(write)
-        })
-        .collect::<Result<_>>()?;
-    Ok(Prepared { writes, bytes })
+    let mut writes = Vec::with_capacity(batch.ops.len());
+    let mut shas = Vec::new();
+    for op in batch.ops {
+        let mut blobs = Vec::new();
+        let write = write(op, &mut blobs)?;
+        for blob in blobs {
+            if !known.has(&blob.sha) && !shas.contains(&blob.sha) {
+                shas.push(blob.sha);
+                bytes += ROW_BYTES + blob.text.len();
+                writes.push(Write::Blob(blob));
+            }
+        }
+        bytes += size(&write);
+        writes.push(write);
+    }
+    Ok(Prepared { writes, bytes, shas })
 }
 
-fn write(op: Op) -> Result<Write> {
+/// Blobs that are known to be stored, so that their texts need not be handed to the writer again.
+#[derive(Default)]
+pub(super) struct Known(Mutex<HashSet<[u8; 32]>>);
+
+/// How many are remembered; beyond it the memory starts afresh, which only costs time.
+const KNOWN: usize = 16_384;
+
+impl Known {
+    fn has(&self, sha: &[u8; 32]) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(sha)
+    }
+
+    /// After the commit of the batch that held them.
+    pub(super) fn remember(&self, shas: &[[u8; 32]]) {
+        if shas.is_empty() {
+            return;
+        }
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        known.extend(shas);
+    }
+}
+
+fn write(op: Op, blobs: &mut Vec<Blob>) -> Result<Write> {
     Ok(match op {
         Op::Insert(execution) => {
             let texts = NewTexts::of(&execution)?;
-            Write::Insert(execution, texts)
+            let request = shrink(texts.request, blobs);
+            let result = texts.result.map(|text| shrink(text, blobs));
+            Write::Insert(execution, NewTexts { request, result, ..texts })
+        }
+        Op::Append { execution, seq, facts, at } => {
+            let facts = facts.into_iter().map(|fact| shrink(fact, blobs)).collect();
+            Write::Other(Op::Append { execution, seq, facts, at })
         }
         Op::Update { id, version, change } => {
             let mut change = *change;
             stored::check_change(id, &change)?;
             let result = match change.result.take() {
-                Some(result) => Some(stored::result_text(id, &result)?),
+                Some(result) => Some(stored::result_text(id, &result)?.map(|text| shrink(text, blobs))),
                 None => None,
             };
             let notes = std::mem::take(&mut change.notes);
@@ -111,6 +155,7 @@ fn size(write: &Write) -> usize {
             Write::Insert(_, texts) => texts.request.len() + texts.result.as_ref().map_or(0, String::len),
             Write::Update { delta, .. } => delta.result.iter().flatten().map(String::len).sum(),
             Write::WithBody(_, body) => body.len(),
+            Write::Blob(blob) => blob.text.len(),
             Write::Other(Op::Append { facts, .. }) => facts.iter().map(|f| f.len() + ROW_BYTES).sum(),
             Write::Other(Op::Definition { text, .. }) => text.len(),
             Write::Other(Op::PutConfirmation { row, .. }) => row.json.len() + row.executions.len() * ROW_BYTES,

@@ -4,11 +4,13 @@ use super::apply::scope_text;
 use super::classify;
 use crate::{
     Due, DueKind, Entry, Error, Fact, Filter, Item, ItemScope, Message, Order, Outgoing, Page, Result, Token, User,
+    blobs,
     stored,
 };
 use rusqlite::types::Value as Column;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 use squall_model::{Execution, ExecutionId, Secret, Status, Timestamp};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The columns of an execution in the order of [`row`].
@@ -57,6 +59,7 @@ const USER: &str = "SELECT name, password, roles, active, created FROM users WHE
 const TOKEN: &str = "SELECT sha, user, created, expires, execution, data FROM tokens WHERE sha = ?1 AND expires > ?2";
 const ENTRIES: &str =
     "SELECT list, key, at, value FROM entries INDEXED BY entries_order WHERE list = ?1 ORDER BY at, key LIMIT ?2";
+const BLOB: &str = "SELECT text FROM blobs WHERE sha = ?1";
 const META: &str = "SELECT value FROM meta WHERE name = ?1";
 
 /// How SQLite carries out every statement that reads: (statement, plan line).
@@ -94,6 +97,7 @@ pub(super) fn explain(c: &Connection) -> Result<Vec<(String, String)>> {
         USER,
         TOKEN,
         ENTRIES,
+        BLOB,
         META,
     ];
     let mut statements: Vec<String> = fixed.iter().map(|sql| (*sql).to_owned()).collect();
@@ -104,6 +108,7 @@ pub(super) fn explain(c: &Connection) -> Result<Vec<(String, String)>> {
     }
     statements.push(super::apply::TOKENS_OF.to_owned());
     statements.extend(super::confirmations::statements());
+    statements.extend(super::slots::STATEMENTS.iter().map(|sql| (*sql).to_owned()));
     statements.extend(super::audit::STATEMENTS.iter().map(|sql| (*sql).to_owned()));
     let mut plans = Vec::new();
     for sql in statements {
@@ -185,18 +190,27 @@ pub(super) fn bounds(page: Page) -> (i64, i64) {
     (i64::try_from(page.limit).unwrap_or(i64::MAX), i64::try_from(page.offset).unwrap_or(i64::MAX))
 }
 
-fn execution_row(row: &Row) -> rusqlite::Result<Result<Execution>> {
+/// A text with its large parts, which are kept apart.
+fn whole<'t>(c: &Connection, text: &'t str) -> Result<Cow<'t, str>> {
+    if !blobs::is_shrunk(text) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut fetch = |sha: &[u8; 32]| one(c, BLOB, [sha.as_slice()], |row| row.get(0).map(Ok));
+    blobs::expand(text, &mut fetch).map(Cow::Owned)
+}
+
+fn execution_row(c: &Connection, row: &Row) -> rusqlite::Result<Result<Execution>> {
     let id = id(row, 0)?;
     let (status, log, notes) = (text(row, 4)?, text(row, 11)?, some_text(row, 12)?);
     let (result, request) = (some_text(row, 13)?, text(row, 14)?);
     let parsed = (|| {
         let status: Status = status.parse().map_err(|why| Error::Damaged { what: format!("status of {id}"), why })?;
         let result = match result {
-            Some(text) => stored::read_value(text, || format!("result of {id}"))?,
+            Some(text) => stored::read_value(&whole(c, text)?, || format!("result of {id}"))?,
             None => squall_model::Value::Null,
         };
         let notes = stored::read_map(notes, || format!("notes of {id}"))?;
-        Ok((status, stored::read_log(id, log)?, notes, result, stored::read_request(id, request)?))
+        Ok((status, stored::read_log(id, log)?, notes, result, stored::read_request(id, &whole(c, request)?)?))
     })();
     let (status, log, notes, result, request) = match parsed {
         Ok(parsed) => parsed,
@@ -222,11 +236,11 @@ fn execution_row(row: &Row) -> rusqlite::Result<Result<Execution>> {
 }
 
 pub(super) fn execution(c: &Connection, id: ExecutionId) -> Result<Option<Execution>> {
-    one(c, EXECUTION, [id.0], execution_row)
+    one(c, EXECUTION, [id.0], |row| execution_row(c, row))
 }
 
 pub(super) fn tree(c: &Connection, root: ExecutionId) -> Result<Vec<Execution>> {
-    let mut tree = all(c, TREE, [root.0], execution_row)?;
+    let mut tree = all(c, TREE, [root.0], |row| execution_row(c, row))?;
     tree.sort_by_key(|e| (e.created, e.id));
     Ok(tree)
 }
@@ -352,7 +366,7 @@ pub(super) fn executions(c: &Connection, filter: &Filter, page: Page) -> Result<
     let sql = listing.page();
     let (limit, offset) = bounds(page);
     listing.values.extend([Column::Integer(limit), Column::Integer(offset)]);
-    let rows = all(c, &sql, params_from_iter(&listing.values), execution_row)?;
+    let rows = all(c, &sql, params_from_iter(&listing.values), |row| execution_row(c, row))?;
     Ok((rows, count.unwrap_or(0)))
 }
 
@@ -361,11 +375,13 @@ pub(super) fn facts(c: &Connection, execution: ExecutionId, from: u64) -> Result
     let facts = all(c, FACTS, params![execution.0, first], |row| {
         let fact = Fact { seq: natural(row, 0)?, at: time(row, 1)?, json: row.get(3)? };
         let crc: u32 = row.get(2)?;
-        Ok(if crc == crate::crc::fact(execution, fact.seq, &fact.json) {
-            Ok(fact)
-        } else {
-            Err(damaged_fact(execution, fact.seq, "its checksum does not fit"))
-        })
+        if crc != crate::crc::fact(execution, fact.seq, &fact.json) {
+            return Ok(Err(damaged_fact(execution, fact.seq, "its checksum does not fit")));
+        }
+        if !blobs::is_shrunk(&fact.json) {
+            return Ok(Ok(fact));
+        }
+        Ok(whole(c, &fact.json).map(|json| Fact { json: json.into_owned(), ..fact.clone() }))
     })?;
     match (from..).zip(&facts).find(|(seq, fact)| *seq != fact.seq) {
         Some((seq, _)) => Err(damaged_fact(execution, seq, "it is missing")),

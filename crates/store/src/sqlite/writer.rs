@@ -9,7 +9,7 @@
 //! batches are tried one by one. When a commit fails in any other way the thread never acknowledges anything again.
 
 use super::apply::{Failed, apply};
-use super::prepare::{Prepared, Write, prepare};
+use super::prepare::{Known, Prepared, Write, prepare};
 use super::{Fatal, Options, classify};
 use crate::{Batch, Error, Result};
 use futures::channel::oneshot;
@@ -42,12 +42,20 @@ enum Order {
     Tamper(String, SyncSender<Result<()>>),
 }
 
+/// A batch on its way.
+pub(super) struct Submitted {
+    pub(super) answered: oneshot::Receiver<Result<()>>,
+    /// Blobs that are stored once it is.
+    pub(super) shas: Vec<[u8; 32]>,
+}
+
 /// The other side of the writer's queue.
 pub(super) struct Handle {
     queue: Option<SyncSender<Order>>,
     waiting_bytes: Arc<AtomicUsize>,
     max_bytes: usize,
     fatal: Arc<Fatal>,
+    pub(super) known: Known,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -79,16 +87,17 @@ impl Handle {
             waiting_bytes,
             max_bytes: options.queue_bytes,
             fatal,
+            known: Known::default(),
             thread: Mutex::new(Some(thread)),
         })
     }
 
     /// Puts a batch into the queue; none is returned for an empty one.
-    pub(super) fn submit(&self, batch: Batch) -> Result<Option<oneshot::Receiver<Result<()>>>> {
+    pub(super) fn submit(&self, batch: Batch) -> Result<Option<Submitted>> {
         if batch.is_empty() {
             return Ok(None);
         }
-        let Prepared { writes, bytes } = prepare(batch)?;
+        let Prepared { writes, bytes, shas } = prepare(batch, &self.known)?;
         let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         // A batch that is larger than the bound alone still goes through an empty queue.
         if waiting > 0 && waiting.saturating_add(bytes) > self.max_bytes {
@@ -99,7 +108,7 @@ impl Handle {
         self.send(Order::Commit(Job { writes, bytes, answer })).inspect_err(|_| {
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         })?;
-        Ok(Some(answered))
+        Ok(Some(Submitted { answered, shas }))
     }
 
     fn send(&self, order: Order) -> Result<()> {

@@ -27,6 +27,7 @@ pub fn execution(n: u32) -> Execution {
         reply_to: None,
         delay_ms: 0,
         source: String::new(),
+        again: None,
     };
     Execution::new(id(n), request, at(i64::from(n)))
 }
