@@ -38,5 +38,5 @@ fuzz: ## unforeseen inputs for the expression languages, a minute each; what is 
 
 soak: ## the same tests with full counts; takes hours
 	SQUALL_SEQUENCES=100000 SQUALL_RACES=10000 $(CARGO) test --locked --profile fast -p squall-engine --test gate -- --nocapture model race
-	SQUALL_SEEDS=100000 $(CARGO) test --locked --profile fast -p squall-engine --test simulation -- --nocapture
+	SQUALL_SEEDS=100000 $(CARGO) test --locked --profile fast -p squall-engine --test simulation --test workflows -- --nocapture
 	SQUALL_KILLS=500 $(CARGO) test --locked --profile fast -p squall-cli --test kill -- --nocapture

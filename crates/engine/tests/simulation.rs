@@ -6,11 +6,10 @@
 mod sim;
 
 use sim::executor::Dice;
-use sim::{Step, Want, World};
+use sim::{Step, Want, World, laws};
 use squall_model::{Execution, Status, Value};
 use squall_store::Store;
 use squall_store::memory::Fault;
-use squall_workflow::{Fact, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -66,7 +65,7 @@ fn scenario(dice: &Dice) -> Vec<Step> {
         let user = people[dice.below(2) as usize];
         let earlier = dice.below(number.max(1) as u64) as usize;
         let word = |name: &'static str| (name, format!("w{number}"));
-        let run = |action, params| Want::Run { action, params };
+        let run = |action: &str, params| Want::Run { action: action.into(), params };
         let want = match dice.below(9) {
             0 => run("core.noop", vec![]),
             1 => run("sim.shell", vec![("cmd", "echo hi".into())]),
@@ -84,22 +83,7 @@ fn scenario(dice: &Dice) -> Vec<Step> {
 
 /// The promises.
 fn check(world: &World) -> Result<(), String> {
-    let executions: BTreeMap<_, _> = world.executions().into_iter().map(|e| (e.id, e)).collect();
-    for (number, id) in world.outside.acknowledged.lock().unwrap().iter() {
-        if !executions.contains_key(id) {
-            return Err(format!("request {number} was acknowledged as {id}, which is gone"));
-        }
-    }
-    let twice = world.ground.started_twice();
-    if !twice.is_empty() {
-        return Err(format!("started twice: {twice:?}"));
-    }
-    for execution in executions.values() {
-        legal(execution)?;
-        if execution.request.definition.is_some() {
-            folds(world, execution)?;
-        }
-    }
+    let executions = laws::check(world)?;
     let unique: BTreeSet<_> = world.messages("ops").iter().filter_map(|m| m.dedup.clone()).collect();
     if unique.len() != world.messages("ops").len() {
         return Err("a message was posted twice".into());
@@ -108,69 +92,6 @@ fn check(world: &World) -> Result<(), String> {
         return Err("a message was never posted".into());
     }
     reported(world, &executions)
-}
-
-/// Every execution ended, by legal steps, and a child is never left behind by its parent.
-fn legal(execution: &Execution) -> Result<(), String> {
-    let id = execution.id;
-    if !execution.status.is_final() {
-        return Err(format!("{id} ({}) is stuck as {}", execution.request.action, execution.status));
-    }
-    for pair in execution.log.windows(2) {
-        if let (Some((before, from)), Some((after, to))) = (pair.first(), pair.get(1)) {
-            from.to(*to).map_err(|e| format!("{id}: {e}"))?;
-            if before > after {
-                return Err(format!("{id}: time goes back in its log"));
-            }
-        }
-    }
-    if execution.ended.is_none() || execution.result.is_null() {
-        return Err(format!("{id} is {} without an end or a result", execution.status));
-    }
-    Ok(())
-}
-
-/// The log folds to what the execution says; timers never fired early.
-fn folds(world: &World, execution: &Execution) -> Result<(), String> {
-    let id = execution.id;
-    let facts = world.store.facts(id, 0).map_err(|e| e.to_string())?;
-    if facts.is_empty() {
-        return Ok(());
-    }
-    let registry = sim::registry();
-    let action = registry.action(&execution.request.action).ok_or("the action is gone")?;
-    let source = action.definition.as_ref().ok_or("no definition")?;
-    let options = squall_workflow::LoadOptions { reference: action.reference.clone(), path: source.path.to_string() };
-    let language = match execution.request.runner.as_str() {
-        "action-chain" => squall_workflow::Language::Chain,
-        _ => squall_workflow::Language::Mistral,
-    };
-    let definition =
-        squall_workflow::Definition::load(language, &source.text, &options).map_err(|e| format!("{e:?}"))?;
-    let mut state = State::new(&definition);
-    let mut set: BTreeMap<u32, (squall_model::Timestamp, u64)> = BTreeMap::new();
-    for (number, stored) in facts.iter().enumerate() {
-        if stored.seq != number as u64 {
-            return Err(format!("{id}: fact {number} has number {}", stored.seq));
-        }
-        let fact: Fact = serde_json::from_str(&stored.json).map_err(|e| format!("{id}: fact {number}: {e}"))?;
-        match &fact {
-            Fact::TimerSet { timer, after_ms } => drop(set.insert(*timer, (stored.at, *after_ms))),
-            Fact::TimerFired { timer } => {
-                let (at, after) = set.get(timer).copied().ok_or("a timer fired that nobody set")?;
-                if stored.at < at.after(Duration::from_millis(after)) {
-                    return Err(format!("{id}: timer {timer} fired early"));
-                }
-            }
-            _ => {}
-        }
-        squall_workflow::apply(&definition, &mut state, &fact);
-    }
-    if state.status() != execution.status || state.result() != &execution.result {
-        let told = format!("the log says {} {:?}", state.status(), state.result());
-        return Err(format!("{id} is {} {:?}, but {told}", execution.status, execution.result));
-    }
-    Ok(())
 }
 
 /// Whoever asked in chat was told: acknowledged and, once it was over, told of the result. The question of a

@@ -117,7 +117,7 @@ fn a_yes_to_another_execution_does_not_count() {
 
 /// Writes a key for a minute and looks for it just before and at its end; in between something happens.
 fn minute() -> Vec<Step> {
-    let run = |action, params| Want::Run { action, params };
+    let run = |action: &str, params| Want::Run { action: action.into(), params };
     let get = || run("st2.kv.get", vec![("key", "answer".to_owned())]);
     let set = vec![("key", "answer".to_owned()), ("value", "yes".into()), ("ttl", "60".into())];
     vec![

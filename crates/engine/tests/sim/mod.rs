@@ -4,18 +4,21 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod executor;
+pub mod generate;
+pub mod laws;
 pub mod runner;
 
 use executor::{CountedIds, Dice, Executor, VirtualClock};
 use runner::{Ground, SimRunner};
 use squall_content::{Registry, Sources};
 use squall_engine::people::CHAT_USER;
-use squall_engine::{Command, Engine, Parts, Principal, Request, Role, Settings, Via};
+use squall_engine::{Command, Engine, Parts, Principal, Request, Rerun, Role, Settings, Via};
 use squall_model::{ActionRef, Clock, Execution, ExecutionId, Map, ReplyTo, Timestamp, Value};
 use squall_store::memory::{Fault, Memory};
 use squall_store::{Batch, Filter, Message, Op, Page, Store};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -24,7 +27,7 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub enum Want {
     Run {
-        action: &'static str,
+        action: String,
         params: Vec<(&'static str, String)>,
     },
     Say {
@@ -39,6 +42,18 @@ pub enum Want {
     Cancel {
         nth: usize,
     },
+    /// Does something to whatever execution the dice choose.
+    Poke(Poke),
+}
+
+/// What is done to an execution without being asked.
+#[derive(Debug, Clone, Copy)]
+pub enum Poke {
+    Pause,
+    Resume,
+    Cancel,
+    /// Runs again what failed in a workflow that ended.
+    Rerun,
 }
 
 #[derive(Debug, Clone)]
@@ -78,6 +93,11 @@ pub struct World {
     pub trace: u64,
     /// After so long nothing more is expected.
     pub horizon: Duration,
+    pub registry: Registry,
+    /// Whether somebody posts what is in the outbox.
+    pub chat: bool,
+    /// Faults without a crash in each life: a full disk for a moment, a full queue, somebody who was faster.
+    pub hiccups: Vec<(u64, Fault)>,
     ids: Arc<CountedIds>,
     dice: Arc<Dice>,
     seed: u64,
@@ -87,6 +107,8 @@ pub struct World {
 struct Life {
     executor: Executor,
     engine: Engine,
+    /// Set when recovery is through: only then do people reach the server.
+    recovered: Arc<AtomicBool>,
     _stop: watch::Sender<bool>,
 }
 
@@ -101,6 +123,9 @@ impl World {
             polls: 0,
             trace: 0,
             horizon: Duration::from_secs(900),
+            registry: registry(),
+            chat: true,
+            hiccups: Vec::new(),
             ids: CountedIds::new(seed ^ 1),
             dice: Arc::new(Dice::new(seed ^ 2)),
             seed,
@@ -116,7 +141,7 @@ impl World {
             ids: self.ids.clone(),
             runtime: runtime.clone(),
             settings: Settings::default(),
-            registry: registry(),
+            registry: self.registry.clone(),
             policy: Arc::default(),
         });
         let runner = Arc::new(SimRunner {
@@ -129,15 +154,20 @@ impl World {
         engine.attach(runner);
         let (stop, stopped) = watch::channel(false);
         use squall_engine::Runtime;
+        let recovered = Arc::new(AtomicBool::new(false));
+        let told = recovered.clone();
         let (started, poster) = (engine.clone(), engine.clone());
         let again: Arc<dyn Runtime> = runtime.clone();
         runtime.spawn(Box::pin(async move {
             if started.recover().await.is_ok() {
+                told.store(true, Ordering::Relaxed);
                 started.run_due(stopped).await;
             }
         }));
-        runtime.spawn(Box::pin(async move { post(poster, again).await }));
-        Life { executor, engine, _stop: stop }
+        if self.chat {
+            runtime.spawn(Box::pin(async move { post(poster, again).await }));
+        }
+        Life { executor, engine, recovered, _stop: stop }
     }
 
     /// Plays the steps, crashing at the given commits, and runs until nothing more can happen.
@@ -147,10 +177,18 @@ impl World {
             if let Some((commit, fault)) = crashes.pop() {
                 self.store.fault_at(commit, fault);
             }
+            for (commit, fault) in &self.hiccups {
+                self.store.fault_at(*commit, *fault);
+            }
             let mut life = self.begin();
-            self.want(&life, steps, begun);
-            let horizon = self.clock.now().after(self.horizon);
             let store = self.store.clone();
+            let recovered = life.recovered.clone();
+            let horizon = self.clock.now().after(self.horizon);
+            life.executor.run(horizon, || store.crashed() || recovered.load(Ordering::Relaxed));
+            if !store.crashed() {
+                self.want(&life, steps, begun);
+            }
+            let horizon = self.clock.now().after(self.horizon);
             let crashed = life.executor.run(horizon, || store.crashed());
             self.polls += life.executor.polls;
             self.trace ^= life.executor.trace;
@@ -164,6 +202,35 @@ impl World {
         }
     }
 
+    /// Lets everything that waits for a person go on, and cancels what then still waits, until nothing is left.
+    pub fn tidy_up(&mut self) {
+        // Faults that were ordered and not met are over.
+        self.store = self.store.fork();
+        for round in 0..8 {
+            let left: Vec<Execution> = self.executions().into_iter().filter(|e| !e.status.is_final()).collect();
+            if left.is_empty() {
+                return;
+            }
+            let mut life = self.begin();
+            use squall_engine::Runtime;
+            let engine = life.engine.clone();
+            life.executor.handle().spawn(Box::pin(async move {
+                for execution in left {
+                    // What is over by then, or cannot be paused, says so.
+                    if round < 6 && execution.status == squall_model::Status::Paused {
+                        drop(engine.resume(execution.id, &Principal::internal()).await);
+                    } else if round >= 6 && execution.parent.is_none() {
+                        drop(engine.cancel(execution.id, &Principal::internal()).await);
+                    }
+                }
+            }));
+            let horizon = self.clock.now().after(self.horizon);
+            life.executor.run(horizon, || false);
+            self.polls += life.executor.polls;
+            self.trace ^= life.executor.trace;
+        }
+    }
+
     /// Everybody who has no answer yet asks (again).
     fn want(&self, life: &Life, steps: &[Step], begun: Timestamp) {
         use squall_engine::Runtime;
@@ -172,11 +239,11 @@ impl World {
         for (number, step) in steps.iter().enumerate() {
             at = at.after(step.after);
             let (engine, outside, clock) = (life.engine.clone(), self.outside.clone(), self.clock.clone());
-            let (want, timer) = (step.want.clone(), life.executor.handle());
+            let (want, timer, dice) = (step.want.clone(), life.executor.handle(), self.dice.clone());
             runtime.spawn(Box::pin(async move {
                 let due = at;
                 timer.sleep(due.since(clock.now())).await;
-                ask(number, want, engine, outside, timer).await;
+                ask(number, want, engine, outside, timer, dice).await;
             }));
         }
     }
@@ -191,7 +258,14 @@ impl World {
     }
 }
 
-async fn ask(number: usize, want: Want, engine: Engine, outside: Arc<Outside>, timer: Arc<executor::Handle>) {
+async fn ask(
+    number: usize,
+    want: Want,
+    engine: Engine,
+    outside: Arc<Outside>,
+    timer: Arc<executor::Handle>,
+    dice: Arc<Dice>,
+) {
     use squall_engine::Runtime;
     let known = |nth: usize| outside.acknowledged.lock().unwrap().get(&nth).copied();
     if known(number).is_some() {
@@ -227,7 +301,35 @@ async fn ask(number: usize, want: Want, engine: Engine, outside: Arc<Outside>, t
                 timer.sleep(Duration::from_millis(300)).await;
             }
         }
+        Want::Poke(poke) => {
+            if let Some(id) = chosen(&engine, poke, &dice) {
+                let who = Principal::internal();
+                // A refusal is an answer too: it may be over by then.
+                match poke {
+                    Poke::Pause => drop(engine.pause(id, &who).await),
+                    Poke::Resume => drop(engine.resume(id, &who).await),
+                    Poke::Cancel => drop(engine.cancel(id, &who).await),
+                    Poke::Rerun => {
+                        let wish = Rerun { tasks: Some(Vec::new()), ..Rerun::default() };
+                        drop(engine.rerun(id, wish, &who).await);
+                    }
+                }
+            }
+        }
     }
+}
+
+/// An execution to which something can be done.
+fn chosen(engine: &Engine, poke: Poke, dice: &Dice) -> Option<ExecutionId> {
+    let (all, _) = engine.store().executions(&Filter::default(), Page { offset: 0, limit: 1_000_000 }).ok()?;
+    let fits = |e: &&Execution| match poke {
+        Poke::Rerun => e.status.is_failure() && e.request.definition.is_some(),
+        Poke::Resume => e.status == squall_model::Status::Paused,
+        Poke::Pause => !e.status.is_final() && e.request.definition.is_some(),
+        Poke::Cancel => !e.status.is_final(),
+    };
+    let fitting: Vec<ExecutionId> = all.iter().filter(fits).map(|e| e.id).collect();
+    fitting.get(dice.below(fitting.len() as u64) as usize).copied()
 }
 
 async fn say(number: usize, user: &str, text: String, engine: &Engine) -> Result<ExecutionId, String> {

@@ -26,11 +26,11 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Attempts whose process started more than once.
+    /// Executions whose process started more than once: nothing here declares itself safe to repeat.
     pub fn started_twice(&self) -> Vec<WorkKey> {
         let starts = self.starts.lock().unwrap();
         let mut seen = BTreeSet::new();
-        starts.iter().filter(|key| !seen.insert(**key)).copied().collect()
+        starts.iter().filter(|key| !seen.insert(key.execution)).copied().collect()
     }
 }
 
@@ -63,6 +63,9 @@ impl Runner for SimRunner {
                 (None, true) => Leftover::Lost,
             },
         };
+        if std::env::var_os("SQUALL_STORY").is_some() {
+            println!("{} attempt {}: left {leftover:?}", key.execution, key.attempt);
+        }
         Box::pin(std::future::ready(leftover))
     }
 
@@ -81,10 +84,17 @@ async fn attempt(
     let key = item.key;
     runtime.sleep(Duration::from_micros(dice.below(2_000))).await;
     let spool = format!("{:016x}", dice.roll());
+    let tell = |what: &str| {
+        if std::env::var_os("SQUALL_STORY").is_some() {
+            println!("{} attempt {}: {what}", key.execution, key.attempt);
+        }
+    };
+    tell("claims");
     match sink.claim(key, "sim", &spool).await {
         ClaimAnswer::Granted { .. } => {}
-        ClaimAnswer::Refused => return,
+        ClaimAnswer::Refused => return tell("is refused"),
     }
+    tell("was granted");
     let at = (key, spool);
     ground.attempts.lock().unwrap().insert(at.clone(), Attempt::default());
     // The moment between the claim and the start: a crash here must run it again.
@@ -93,6 +103,7 @@ async fn attempt(
         attempt.started = true;
     }
     ground.starts.lock().unwrap().push(key);
+    tell("starts");
     sink.report(key, WorkEvent::Started { pid: 1 }).await;
     let mut left = dice.below(5_000);
     while left > 0 && !ground.canceled.lock().unwrap().contains(&key) {
@@ -100,7 +111,7 @@ async fn attempt(
         runtime.sleep(Duration::from_millis(step)).await;
         left -= step;
     }
-    let outcome = outcome(&item, left > 0);
+    let outcome = outcome(&item, left > 0, &dice);
     if let Some(attempt) = ground.attempts.lock().unwrap().get_mut(&at) {
         attempt.result = Some(outcome.clone());
     }
@@ -113,13 +124,15 @@ async fn attempt(
     }
 }
 
-/// `exit N` in the command says how it ends.
-fn outcome(item: &WorkItem, canceled: bool) -> Outcome {
+/// `exit N` in the command says how it ends; `dice N` lets it fail so many times in a hundred, some of them by time-out.
+fn outcome(item: &WorkItem, canceled: bool, dice: &Dice) -> Outcome {
     if canceled {
         return Outcome { status: Status::Canceled, result: Value::Null };
     }
     let command = item.runner_params.get("cmd").and_then(Value::as_str).unwrap_or_default();
-    let failed = command.contains("exit 1");
+    let percent = command.strip_prefix("dice ").and_then(|n| n.parse().ok()).unwrap_or(0);
+    let failed = command.contains("exit 1") || (percent > 0 && dice.chance(percent));
+    let timed_out = failed && percent > 0 && dice.chance(10);
     let result = Value::from_pairs([
         ("succeeded", Value::from(!failed)),
         ("failed", failed.into()),
@@ -127,5 +140,10 @@ fn outcome(item: &WorkItem, canceled: bool) -> Outcome {
         ("stdout", command.into()),
         ("stderr", "".into()),
     ]);
-    Outcome { status: if failed { Status::Failed } else { Status::Succeeded }, result }
+    let status = match (failed, timed_out) {
+        (_, true) => Status::Timeout,
+        (true, _) => Status::Failed,
+        _ => Status::Succeeded,
+    };
+    Outcome { status, result }
 }
