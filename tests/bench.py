@@ -250,7 +250,7 @@ def line(n):
 def workflows(packs):
     files = {}
     for tasks in (10, 40):
-        files |= mistral(tasks) | chain(tasks)
+        files |= mistral(tasks) | chain(tasks) | orquesta(tasks)
     write_pack(packs, "steps", files)
 
 
@@ -260,6 +260,14 @@ def mistral(count):
         follows = f"      on-success:\n        - t{n + 1}\n" if n + 1 < count else ""
         text += f"    t{n}:\n      action: core.noop\n" + follows
     return workflow(f"mistral{count}", "mistral-v2", text)
+
+
+def orquesta(count):
+    text = "version: 1.0\ntasks:\n"
+    for n in range(count):
+        follows = f"    next:\n      - do: t{n + 1}\n" if n + 1 < count else ""
+        text += f"  t{n}:\n    action: core.noop\n" + follows
+    return workflow(f"orquesta{count}", "orquesta", text)
 
 
 def chain(count):
@@ -452,6 +460,7 @@ def actions(bench):
             ("core.noop, request to result, p50", "core.noop", {}, None),
             ("process (core.local true), request to result, p50", "core.local", {"cmd": "true"}, None),
             ("workflow of 10 tasks, Mistral, request to result, p50", "steps.mistral10", {}, 20),
+            ("workflow of 10 tasks, Orquesta, request to result, p50", "steps.orquesta10", {}, 20),
             ("workflow of 10 tasks, action chain, request to result, p50", "steps.chain10", {}, 20),
         ]:
             times = [server.run(action, **parameters) for _ in range(rounds)]
@@ -471,7 +480,8 @@ def processes(bench, server):
 
 
 def workflow_tasks(bench):
-    for language in ("mistral", "chain"):
+    names = {"mistral": "Mistral", "orquesta": "Orquesta", "chain": "action chain"}
+    for language in names:
         with Server(bench.squall, bench.home, workflows) as server:
             server.log_in()
             body = {"action": f"steps.{language}40", "parameters": {}}
@@ -482,7 +492,7 @@ def workflow_tasks(bench):
             server.until(count + 2, action=f"steps.{language}40", status="succeeded")
             took, used = time.perf_counter() - began, server.cpu() - used
             note = f"{at_once} workflows of 40 at once; CPU of the server {used * 1e6 / count / 40:.0f} µs a task"
-            what = f"durable workflow tasks, {'Mistral' if language == 'mistral' else 'action chain'}"
+            what = f"durable workflow tasks, {names[language]}"
             bench.table.add(what, count * 40 / took, "/s", least=2000, note=note)
 
 
