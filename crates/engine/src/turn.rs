@@ -30,7 +30,9 @@ use crate::slots::Place;
 use crate::tree::{self, Flow, Folded, Tree};
 use crate::{Content, asking, calls, native, params, report, spawn, view};
 use indexmap::IndexMap;
-use squall_model::{Again, Change, Execution, ExecutionId, Ids, Map, Outcome, Status, Timestamp, Value, WorkItem, WorkKey};
+use squall_model::{
+    Again, Change, Execution, ExecutionId, Ids, Map, Outcome, Status, Timestamp, Value, WorkItem, WorkKey,
+};
 use squall_store::{Batch, Due, DueKind, Op, Outgoing, Store};
 use squall_workflow::{Fact, Offer, RunId, State, Stimulus};
 use std::cell::RefCell;

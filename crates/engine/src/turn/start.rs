@@ -86,7 +86,14 @@ impl<'a> Turn<'a> {
     }
 
     /// Goes on with the log of an ended workflow, from some of its tasks.
-    pub(super) fn begin_again(&mut self, id: ExecutionId, action: &squall_content::Action, runner: Map, own: Map, again: &Again) {
+    pub(super) fn begin_again(
+        &mut self,
+        id: ExecutionId,
+        action: &squall_content::Action,
+        runner: Map,
+        own: Map,
+        again: &Again,
+    ) {
         let folded = self.around.store.execution(again.of).map_err(Refusal::from).and_then(|old| {
             let old = old.ok_or_else(|| Refusal::no_execution(again.of))?;
             let folded = tree::fold(self.around.store, self.around.definitions, &old)?;

@@ -5,7 +5,7 @@
 
 use crate::desk::{Desk, identity, token};
 use squall_engine::people::CHAT_USER;
-use squall_engine::{OnHold, Principal, Request, Role, Source, Via};
+use squall_engine::{OnHold, Principal, Request, Rerun, Role, Source, Via};
 use squall_model::{Status, Value};
 use squall_store::{Item, ItemScope, Op};
 use std::collections::BTreeMap;
@@ -44,6 +44,11 @@ const WAYS: &[(&str, Way)] = &[
     ("a name computed at run time", |desk| workflow(desk, "danger.computed")),
     ("chatops.run", |desk| builtin(desk, "chatops.run", r#"{"text": "burn db1", "channel": "ops"}"#)),
     ("chatops.match_and_execute", |desk| builtin(desk, "chatops.match_and_execute", r#"{"text": "burn db1"}"#)),
+    ("st2.executions.create", |desk| {
+        let params = r#"{"action": "danger.burn", "parameters": {"what": "db1"}}"#;
+        builtin(desk, "st2.executions.create", params);
+    }),
+    ("st2.executions.re_run", builtin_rerun),
     ("datastore keys as a home-made confirmation writes them", datastore_key),
     ("an inquiry answered by somebody else", foreign_inquiry),
     ("a forged announcement of a second factor", forged_announcement),
@@ -54,8 +59,7 @@ const WAYS: &[(&str, Way)] = &[
 ];
 
 /// What this version has no way for; a request for it is refused, so there is nothing to hold.
-const ABSENT: &[&str] =
-    &["webhook", "sensor and rule engine", "timer", "MCP server", "import of a backup", "re-run of single tasks"];
+const ABSENT: &[&str] = &["webhook", "sensor and rule engine", "timer", "MCP server", "import of a backup"];
 
 const BURN: &str = r#"{"what": "db1"}"#;
 
@@ -176,11 +180,35 @@ fn with_key(desk: &mut Desk) {
 fn rerun(desk: &mut Desk) {
     let first = desk.request("alice", "danger.burn", BURN).unwrap().id;
     desk.cancel(first);
-    let params = desk.execution(first).request.params.clone();
-    let mut request = desk.requested("alice", "danger.burn", "{}");
-    request.params = params.into_iter().filter(|(name, _)| &**name == "what").collect();
-    request.context.insert("re-run".into(), Value::from_pairs([("ref", first.to_string())]));
-    drop(desk.send(request));
+    let engine = desk.engine.clone();
+    let again = desk.wait(async move { engine.rerun(first, Rerun::default(), &token("alice")).await }).unwrap();
+    assert_eq!(again.status, Status::Pending, "a re-run is asked about");
+}
+
+fn builtin_rerun(desk: &mut Desk) {
+    let first = desk.request("alice", "danger.burn", BURN).unwrap().id;
+    desk.cancel(first);
+    builtin(desk, "st2.executions.re_run", &format!(r#"{{"id": "{first}"}}"#));
+}
+
+/// What was released once is asked about again when its tasks are run again; another set of tasks is another question.
+#[test]
+fn tasks_run_again_are_asked_about_again() {
+    let mut desk = Desk::new();
+    let first = desk.request("alice", "danger.orq", "{}").unwrap().id;
+    let record = desk.one_open();
+    desk.grant("alice", &record);
+    desk.pass(Duration::from_secs(120));
+    assert_eq!(desk.effects(), 1);
+    let wish = Rerun { tasks: Some(vec!["first".into()]), ..Rerun::default() };
+    let engine = desk.engine.clone();
+    let again = desk.wait(async move { engine.rerun(first, wish, &token("alice")).await }).unwrap();
+    desk.pass(Duration::from_secs(5));
+    assert_eq!((desk.effects(), again.status), (1, Status::Pending), "it waits for people again");
+    let record = desk.record_of(again.id);
+    desk.grant("alice", &record);
+    desk.pass(Duration::from_secs(120));
+    assert_eq!(desk.effects(), 2);
 }
 
 fn delayed(desk: &mut Desk) {
@@ -256,7 +284,13 @@ fn rejected(desk: &mut Desk) {
 
 /// Places in the code through which something comes to be started, and the ways above that go through them.
 const DOORS: &[(&str, &str, usize, &str)] = &[
-    ("api/src/executions.rs", ".request(", 2, "REST and `st2 run`; a re-run"),
+    ("api/src/executions.rs", ".request(", 1, "REST and `st2 run`"),
+    ("api/src/executions.rs", ".rerun(", 1, "a re-run"),
+    ("engine/src/rerun.rs", ".request(", 1, "a re-run; tasks run again, in a test of its own"),
+    ("engine/src/calls.rs", ".request(", 1, "st2.executions.create"),
+    ("engine/src/calls.rs", ".rerun(", 1, "st2.executions.re_run"),
+    ("engine/src/calls.rs", ".command(", 1, "chatops.match_and_execute"),
+    ("engine/src/policies.rs", "Execution::new(", 1, "asked about in `ask_about_retry`, and once more in `passes`"),
     ("api/src/packs.rs", ".request(", 1, "an administrator"),
     ("api/src/aliases.rs", ".command(", 1, "an old bot that says who typed it"),
     ("api/src/aliases.rs", ".command_with(", 1, "an alias and format that the caller chose"),
@@ -274,8 +308,15 @@ const DOORS: &[(&str, &str, usize, &str)] = &[
 
 #[test]
 fn every_door_has_a_way() {
-    let needles =
-        [".request(", ".command(", ".command_with(", "Execution::new(", "starts.push_back(", "Effect::Dispatch("];
+    let needles = [
+        ".request(",
+        ".rerun(",
+        ".command(",
+        ".command_with(",
+        "Execution::new(",
+        "starts.push_back(",
+        "Effect::Dispatch(",
+    ];
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates");
     let mut found: BTreeMap<(String, &str), usize> = BTreeMap::new();
     for room in ["api", "chat", "server", "engine", "cli"] {

@@ -4,8 +4,7 @@ use super::apply::scope_text;
 use super::classify;
 use crate::{
     Due, DueKind, Entry, Error, Fact, Filter, Item, ItemScope, Message, Order, Outgoing, Page, Result, Token, User,
-    blobs,
-    stored,
+    blobs, stored,
 };
 use rusqlite::types::Value as Column;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
