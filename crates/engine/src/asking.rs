@@ -508,7 +508,7 @@ impl<'a> Asker<'a> {
                 Some(place) => count(None, Some((&place.network, &place.channel)))?,
                 None => 0,
             },
-            total: count(None, None)?,
+            total: crate::locked(self.paces).open(self.now, || count(None, None))?,
         };
         OpenLimits::default().fits(open).map_err(|(n, what)| {
             format!("{n} confirmations {what} wait already; answer or withdraw some first. Nothing was started")

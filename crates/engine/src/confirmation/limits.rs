@@ -166,15 +166,21 @@ pub fn channel_pace(asked: &Window, now: Timestamp) -> Pace {
     Pace::Later(oldest.after(MINUTE))
 }
 
-/// When questions leave for each channel.
+/// When questions leave for each channel, and how many wait in all.
 #[derive(Debug, Clone, Default)]
-pub struct Paces(HashMap<String, Window>);
+pub struct Paces {
+    asked: HashMap<String, Window>,
+    open: Option<(Timestamp, usize)>,
+}
+
+/// For so long the number of all that wait is counted on instead of anew: at its limit counting takes a millisecond.
+const COUNTED: Duration = Duration::from_secs(1);
 
 impl Paces {
     /// When a question for a channel may leave that is asked now; it counts as asked then.
     pub fn ask(&mut self, channel: &str, now: Timestamp) -> Timestamp {
-        self.0.retain(|_, window| !window.is_over(now, MINUTE));
-        let window = self.0.entry(channel.to_owned()).or_default();
+        self.asked.retain(|_, window| !window.is_over(now, MINUTE));
+        let window = self.asked.entry(channel.to_owned()).or_default();
         // Those that wait already are asked first: the tenth before this one says when there is room.
         let earlier = window.0.len().checked_sub(QUESTIONS_PER_CHANNEL).and_then(|at| window.0.get(at));
         let at = earlier.map_or(now, |at| at.after(MINUTE).max(now));
@@ -183,6 +189,17 @@ impl Paces {
             window.0.pop_front();
         }
         at
+    }
+
+    /// How many wait in all before one more does.
+    pub fn open<E>(&mut self, now: Timestamp, count: impl FnOnce() -> Result<usize, E>) -> Result<usize, E> {
+        let known = self.open.filter(|(at, _)| now >= *at && now.since(*at) < COUNTED);
+        let (at, open) = match known {
+            Some(known) => known,
+            None => (now, count()?),
+        };
+        self.open = Some((at, open + 1));
+        Ok(open)
     }
 }
 

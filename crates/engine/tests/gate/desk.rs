@@ -33,6 +33,7 @@ pub struct Desk {
     ids: Arc<CountedIds>,
     dice: Arc<Dice>,
     stop: watch::Sender<bool>,
+    runner: Arc<SimRunner>,
     messages: u64,
     seed: u64,
     lives: u64,
@@ -102,10 +103,25 @@ impl Desk {
         let ground = Arc::<Ground>::default();
         let packs = tempfile::tempdir().expect("a directory for packs");
         let registry = usual();
-        let (executor, engine, stop) = start(&clock, &store, &ids, &dice, &ground, registry, rules(rules_text), seed);
+        let (executor, engine, stop, runner) =
+            start(&clock, &store, &ids, &dice, &ground, registry, rules(rules_text), seed);
         let rules = rules_text.to_owned();
-        let mut desk =
-            Desk { clock, store, ground, packs, engine, executor, rules, ids, dice, stop, messages: 0, seed, lives: 0 };
+        let mut desk = Desk {
+            clock,
+            store,
+            ground,
+            packs,
+            engine,
+            executor,
+            rules,
+            ids,
+            dice,
+            stop,
+            runner,
+            messages: 0,
+            seed,
+            lives: 0,
+        };
         for (name, roles) in [
             ("admin", &["admin"][..]),
             ("alice", &["operator"]),
@@ -216,7 +232,7 @@ impl Desk {
         let content = self.engine.content();
         let seed = self.seed ^ (self.lives << 32);
         let registry = content.registry().clone();
-        let (executor, engine, stop) = start(
+        let (executor, engine, stop, runner) = start(
             &self.clock,
             &self.store,
             &self.ids,
@@ -226,7 +242,8 @@ impl Desk {
             content.policy().clone(),
             seed,
         );
-        (self.executor, self.engine, self.stop) = (executor, engine, stop);
+        forget(&self.runner);
+        (self.executor, self.engine, self.stop, self.runner) = (executor, engine, stop, runner);
         self.settle();
     }
 
@@ -449,7 +466,13 @@ impl Drop for Desk {
     fn drop(&mut self) {
         // Nobody listening is fine.
         let _ = self.stop.send(true);
+        forget(&self.runner);
     }
+}
+
+/// Engine and runner know each other; one of both must let go, or no server of a hundred thousand is ever freed.
+fn forget(runner: &SimRunner) {
+    *runner.sink.lock().unwrap() = None;
 }
 
 #[allow(clippy::too_many_arguments)] // the parts of a world
@@ -462,7 +485,7 @@ fn start(
     registry: Registry,
     policy: Arc<Policy>,
     seed: u64,
-) -> (Executor, Engine, watch::Sender<bool>) {
+) -> (Executor, Engine, watch::Sender<bool>, Arc<SimRunner>) {
     let executor = Executor::new(clock.clone(), seed ^ 3);
     let runtime = executor.handle();
     let engine = Engine::new(Parts {
@@ -481,7 +504,7 @@ fn start(
         dice: dice.clone(),
     });
     *runner.sink.lock().unwrap() = Some(Arc::new(engine.clone()));
-    engine.attach(runner);
+    engine.attach(runner.clone());
     let (stop, stopped) = watch::channel(false);
     let started = engine.clone();
     runtime.spawn(Box::pin(async move {
@@ -489,7 +512,7 @@ fn start(
             started.run_due(stopped).await;
         }
     }));
-    (executor, engine, stop)
+    (executor, engine, stop, runner)
 }
 
 /// One key for all lives of a server.
