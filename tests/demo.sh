@@ -9,9 +9,12 @@ home=$(mktemp -d)
 data=$home/data
 pids=()
 cleanup() {
+  local code=$?
   trap - EXIT INT TERM
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
+  # Whoever is killed ends with the number of the signal, which says nothing about the play.
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; done
   rm -rf "$home"
+  exit "$code"
 }
 trap cleanup EXIT INT TERM
 
