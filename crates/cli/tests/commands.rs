@@ -229,7 +229,7 @@ fn a_token_opens_the_api() {
 #[test]
 fn an_alias_is_matched_without_a_server() {
     let out = alone_ok(&["alias", "match", "drain web1"]);
-    assert!(out.contains("examples.") && out.contains("host: web1"), "{out}");
+    assert!(out.contains("examples.") && out.contains("host = web1"), "{out}");
     fails(&alone(&["alias", "match", "make me a sandwich"]), 1, "no alias matches `make me a sandwich`");
 }
 
