@@ -4,6 +4,7 @@ use crate::State;
 use crate::answer;
 use crate::attributes::Rules;
 use crate::clothes::object;
+use crate::confirmations;
 use crate::credentials::Caller;
 use crate::executions;
 use crate::fault::Fault;
@@ -146,6 +147,7 @@ fn command(body: &Payload, caller: &Caller, allowed: &[&str]) -> Result<Command,
         key: None,
         kind: false,
         notify: object([("on-complete", told)]),
+        reject_held: false,
     })
 }
 
@@ -167,9 +169,12 @@ async fn forwarded(api: &State, command: &Command) -> Result<Option<(Value, bool
 }
 
 /// What a command became, for bots.
-fn shown(api: &State, done: &Commanded) -> Value {
+fn shown(api: &State, done: &Commanded, caller: &Caller) -> Result<Value, Fault> {
     let mut map = Map::new();
     map.insert("execution".into(), executions::shown(api, &done.execution, false));
+    if let Some(record) = executions::waiting(api, &done.execution)? {
+        map.insert("confirmation".into(), confirmations::held(api, &record, caller));
+    }
     map.insert("actionalias".into(), done.alias.show());
     if let Some(message) = &done.message {
         map.insert("message".into(), message.as_str().into());
@@ -177,11 +182,23 @@ fn shown(api: &State, done: &Commanded) -> Value {
     if let Some(extra) = &done.extra {
         map.insert("extra".into(), extra.clone());
     }
-    map.into()
+    Ok(map.into())
+}
+
+/// 201; the first run that waits for people is named in a header.
+fn commanded(api: &State, done: &[Commanded], body: impl Into<Value>) -> Result<Response, Fault> {
+    let mut response = answer::created(body);
+    for one in done {
+        if let Some(record) = executions::waiting(api, &one.execution)? {
+            executions::mark_held(&mut response, &record);
+            break;
+        }
+    }
+    Ok(response)
 }
 
 /// `POST /v1/aliasexecution`: the bot chose alias and format.
-pub(crate) async fn execute(api: State, caller: Caller, body: Payload) -> Result<Response, Fault> {
+pub(crate) async fn execute(api: State, caller: Caller, query: Query, body: Payload) -> Result<Response, Fault> {
     const ALLOWED: &[&str] = &[
         "name",
         "format",
@@ -193,7 +210,8 @@ pub(crate) async fn execute(api: State, caller: Caller, body: Payload) -> Result
         "notification_channel",
     ];
     let (name, format) = (body.required_text("name")?, body.required_text("format")?);
-    let command = command(&body, &caller, ALLOWED)?;
+    let mut command = command(&body, &caller, ALLOWED)?;
+    command.reject_held = executions::reject_held(&query)?;
     let is_ours = labelled::matching(&command.text).is_some_and(|(a, f)| &*a.reference.name == name && f == format);
     if is_ours && let Some((done, _)) = forwarded(&api, &command).await? {
         return Ok(answer::created(done));
@@ -203,14 +221,21 @@ pub(crate) async fn execute(api: State, caller: Caller, body: Payload) -> Result
         return Err(Fault::missing(format!("Unable to find the ActionAliasDB instance. {{'name': {name}}}")));
     }
     let done = api.engine().command_with(name, format, &command).await.map_err(refused)?;
-    Ok(answer::created(shown(&api, &done)))
+    let body = shown(&api, &done, &caller)?;
+    commanded(&api, &[done], body)
 }
 
 /// `POST /v1/aliasexecution/match_and_execute`: the bot passes the words on.
-pub(crate) async fn match_and_execute(api: State, caller: Caller, body: Payload) -> Result<Response, Fault> {
+pub(crate) async fn match_and_execute(
+    api: State,
+    caller: Caller,
+    query: Query,
+    body: Payload,
+) -> Result<Response, Fault> {
     const ALLOWED: &[&str] =
         &["command", "user", "source_channel", "source_context", "notification_route", "notification_channel"];
-    let command = command(&body, &caller, ALLOWED)?;
+    let mut command = command(&body, &caller, ALLOWED)?;
+    command.reject_held = executions::reject_held(&query)?;
     let answered = |done: Value| Ok(answer::created(object([("results", vec![done].into())])));
     let perhaps = match forwarded(&api, &command).await? {
         Some((done, true)) => return answered(done),
@@ -222,8 +247,8 @@ pub(crate) async fn match_and_execute(api: State, caller: Caller, body: Payload)
         (Err(Refusal::Unknown(_)), Some(perhaps)) => return answered(perhaps),
         (Err(refusal), _) => return Err(refused(refusal)),
     };
-    let results: Vec<Value> = done.iter().map(|d| shown(&api, d)).collect();
-    Ok(answer::created(object([("results", results.into())])))
+    let results = done.iter().map(|d| shown(&api, d, &caller)).collect::<Result<Vec<Value>, Fault>>()?;
+    commanded(&api, &done, object([("results", results.into())]))
 }
 
 /// A command that matches nothing, or too much, is 400 for bots.

@@ -4,6 +4,7 @@ use crate::State;
 use crate::answer;
 use crate::attributes::{Attributes, Rules};
 use crate::clothes::{Wardrobe, json_size};
+use crate::confirmations;
 use crate::credentials::Caller;
 use crate::fault::Fault;
 use crate::limits::{SCANNED_ROWS, UNPAGED_ROWS};
@@ -12,12 +13,13 @@ use crate::payload::{Is, Payload};
 use crate::query::{self, Paging, Query};
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
+use squall_engine::confirmation::Record;
 use squall_engine::history::{self, Wanted};
 use squall_engine::people::{Wish, authorize};
-use squall_engine::{Principal, Refusal, Request, Rerun, Role, view};
+use squall_engine::{OnHold, Principal, Refusal, Request, Rerun, Role, view};
 use squall_model::{
     ActionRef, Execution, ExecutionId, Map, Status, Timestamp, Value, from_json, to_json, to_json_pretty,
 };
@@ -143,9 +145,48 @@ pub(crate) async fn create(
     let key = headers.get("idempotency-key").and_then(|k| k.to_str().ok());
     request.key = key.map(|key| format!("api/{}/{key}", caller.who.user));
     let clear = clear(&query, &caller)?;
+    request.confirm = body.object()?.get("confirm").cloned().unwrap_or_default();
+    request.on_hold = if reject_held(&query)? { OnHold::Reject } else { OnHold::Wait };
     let execution = api.engine().request(request).await?;
-    Ok(answer::created(shown(&api, &execution, clear)))
+    requested(&api, &execution, &caller, clear)
 }
+
+/// `?on_hold=reject`: rather a 409 than something that waits for people.
+pub(crate) fn reject_held(query: &Query) -> Result<bool, Fault> {
+    match query.filled("on_hold") {
+        None | Some("wait") => Ok(false),
+        Some("reject") => Ok(true),
+        Some(other) => Err(Fault::bad(format!("'{other}' is not one of ['wait', 'reject']"))),
+    }
+}
+
+/// 201 with the execution; one that waits for people says so, in its body and in a header.
+fn requested(api: &State, execution: &Execution, caller: &Caller, clear: bool) -> Result<Response, Fault> {
+    let shown = shown(api, execution, clear);
+    let Some(record) = waiting(api, execution)? else { return Ok(answer::created(shown)) };
+    let mut map = shown.as_map().cloned().unwrap_or_default();
+    map.insert("confirmation".into(), confirmations::held(api, &record, caller));
+    let mut response = answer::created(map);
+    mark_held(&mut response, &record);
+    Ok(response)
+}
+
+/// The confirmation that an execution waits for.
+pub(crate) fn waiting(api: &State, execution: &Execution) -> Result<Option<Record>, Fault> {
+    if execution.status != Status::Pending {
+        return Ok(None);
+    }
+    Ok(api.engine().confirmation_of(execution.id)?)
+}
+
+/// Names the confirmation in a header, for clients that do not look into bodies.
+pub(crate) fn mark_held(response: &mut Response, record: &Record) {
+    if let Ok(id) = HeaderValue::try_from(record.id.to_string()) {
+        response.headers_mut().insert(HELD, id);
+    }
+}
+
+const HELD: HeaderName = HeaderName::from_static("squall-confirmation");
 
 /// The header that callers add context with.
 fn context_header(value: &HeaderValue) -> Result<Map, Fault> {
@@ -189,8 +230,9 @@ pub(crate) async fn re_run(
         key: None,
     };
     let who = principal(&api, &caller, body.text("user")?)?;
+    let clear = clear(&query, &caller)?;
     let execution = api.engine().rerun(old.id, wish, &who).await?;
-    Ok(answer::created(shown(&api, &execution, clear(&query, &caller)?)))
+    requested(&api, &execution, &caller, clear)
 }
 
 // ---- looking -------------------------------------------------------------------------------------------------------

@@ -14,14 +14,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Fault {
     status: StatusCode,
     text: String,
-    conflict: Option<Value>,
+    /// What else clients read of it.
+    more: Map,
     retry_after: Option<u64>,
 }
 
 impl Fault {
     /// A fault with this status.
     pub fn new(status: StatusCode, text: impl Into<String>) -> Fault {
-        Fault { status, text: text.into(), conflict: None, retry_after: None }
+        Fault { status, text: text.into(), more: Map::new(), retry_after: None }
     }
 
     /// 400.
@@ -72,6 +73,12 @@ impl Fault {
         Fault { status, ..self }
     }
 
+    /// The same with a field beside the text.
+    pub fn with(mut self, name: &str, value: Value) -> Fault {
+        self.more.insert(name.into(), value);
+        self
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -90,12 +97,11 @@ impl From<Refusal> for Fault {
         match refusal {
             Refusal::Invalid(_) | Refusal::Stillborn { .. } => Fault::bad(text),
             Refusal::Unknown(_) => Fault::missing(text),
-            Refusal::Forbidden { .. } | Refusal::MayNotRespond(_) => Fault::forbidden(text),
-            Refusal::Held(_) => Fault::new(StatusCode::CONFLICT, text),
+            Refusal::Forbidden { .. } | Refusal::NotAllowed(_) | Refusal::MayNotRespond(_) => Fault::forbidden(text),
             Refusal::Conflict(_) => Fault::new(StatusCode::CONFLICT, text),
-            Refusal::Duplicate(id) => {
-                Fault { conflict: Some(id.to_string().into()), ..Fault::new(StatusCode::CONFLICT, text) }
-            }
+            Refusal::Duplicate(id) => Fault::new(StatusCode::CONFLICT, text).with("conflict-id", id.to_string().into()),
+            Refusal::Held(confirmation) => Fault::new(StatusCode::CONFLICT, text).with("confirmation", *confirmation),
+            Refusal::Limited { seconds, .. } => Fault::later(StatusCode::TOO_MANY_REQUESTS, seconds.max(1), text),
             Refusal::TooMany(_) => Fault::later(StatusCode::TOO_MANY_REQUESTS, 1, text),
             Refusal::Unavailable(_) => Fault::later(StatusCode::SERVICE_UNAVAILABLE, 1, text),
             Refusal::Full(_) => Fault::new(StatusCode::INSUFFICIENT_STORAGE, text),
@@ -114,9 +120,7 @@ impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let mut body = Map::new();
         body.insert("faultstring".into(), self.text.into());
-        if let Some(id) = self.conflict {
-            body.insert("conflict-id".into(), id);
-        }
+        body.extend(self.more);
         let mut response = answer::json(self.status, &body.into());
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -12,7 +12,9 @@
 mod actions;
 mod aliases;
 mod answer;
+mod apikeys;
 mod attributes;
+mod audit;
 mod clothes;
 mod confirmations;
 mod content;
@@ -29,6 +31,7 @@ mod logins;
 mod output;
 mod packs;
 mod payload;
+mod people;
 mod query;
 mod runner_modules;
 mod settings;
@@ -44,7 +47,7 @@ use axum::Router;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, post};
 use doors::Face;
 use squall_content::Diagnostic;
 use squall_engine::Engine;
@@ -226,15 +229,15 @@ fn squall_routes() -> Router<State> {
         .route("/api/squall/reload", post(squall::reload))
         .route("/api/squall/diagnostics", get(squall::diagnostics))
         .route("/api/squall/limits", get(squall::limits))
+        .route("/api/squall/policy/problems", get(squall::policy_problems))
         .route("/api/squall/metrics", get(health::metrics))
         .route("/api/squall/executions/{id}/facts", get(squall::facts))
         .route("/api/squall/executions/{id}/wait", get(squall::wait))
         .route("/api/squall/tokens", post(squall::mint))
         .route("/api/squall/tokens/current", delete(squall::log_out))
-        .route("/api/squall/users/{name}", put(squall::put_user))
-        .route("/api/squall/links", put(confirmations::link))
-        .route("/api/squall/audit", get(confirmations::audit))
-        .route("/api/confirmations", get(confirmations::list))
-        .route("/api/confirmations/{id}", get(confirmations::one))
-        .route("/api/confirmations/{id}/{word}", post(confirmations::answer))
+        .merge(people::routes())
+        .merge(apikeys::routes())
+        .route("/api/squall/audit", get(audit::list))
+        .route("/api/squall/audit/verify", get(audit::verify))
+        .merge(confirmations::routes())
 }

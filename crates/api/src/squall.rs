@@ -12,10 +12,8 @@ use axum::extract::Path;
 use axum::response::Response;
 use squall_content::{Diagnostic, Severity};
 use squall_engine::limits::Limit;
-use squall_engine::people::{Wish, authorize, hash_password};
-use squall_engine::{Role, Via};
-use squall_model::{Secret, Value, from_json};
-use squall_store::{Batch, Op, User};
+use squall_engine::people::{Wish, authorize};
+use squall_model::{Value, from_json};
 use std::time::Duration;
 
 /// `POST /v1/squall/reload`: loads all content again.
@@ -49,6 +47,12 @@ fn diagnostic(of: &Diagnostic) -> Value {
         ("help", of.help.as_deref().into()),
         ("text", of.to_string().into()),
     ])
+}
+
+/// `GET /v1/squall/policy/problems`: what is wrong with confirmations as they are declared, the people as they are now.
+pub(crate) async fn policy_problems(api: State, caller: Caller) -> Result<Response, Fault> {
+    let found = api.engine().policy_problems(&caller.who)?;
+    Ok(answer::ok(found.iter().map(diagnostic).collect::<Vec<_>>()))
 }
 
 /// `GET /v1/squall/limits`: every bound, with what happens beyond it.
@@ -90,94 +94,20 @@ pub(crate) async fn wait(api: State, caller: Caller, query: Query, Path(id): Pat
     Ok(answer::ok(shown(&api, &execution, false)))
 }
 
-/// `POST /v1/squall/tokens` `{user?, ttl?}`: a token for oneself, or for others by whoever manages them.
+/// `POST /v1/squall/tokens` `{user?, ttl?, agent?}`: a token for oneself, or for others by whoever manages them. With
+/// `agent` it is for a program of that name, which never answers confirmations.
 pub(crate) async fn mint(api: State, caller: Caller, body: Payload) -> Result<Response, Fault> {
-    body.only(&["user", "ttl"])?;
+    body.only(&["user", "ttl", "agent"])?;
     let user = body.text("user")?.unwrap_or(&caller.who.user);
-    if user != caller.who.user || matches!(caller.who.via, Via::Execution(_)) {
-        authorize(&caller.who, Wish::ManagePeople)?;
-    }
-    if api.engine().store().user(user)?.is_none_or(|u| !u.active) {
-        return Err(Fault::bad(format!("Could not locate user {user}")));
-    }
-    let minted = api.engine().mint(user, tokens::ttl(&api, &body)?, None, Value::map()).await?;
+    let ttl = tokens::ttl(&api, &body)?;
+    let minted = api.engine().mint_for(user, ttl, body.text("agent")?, &caller.who).await?;
     Ok(answer::created(tokens::shown(user, minted.text.expose("handed to its owner"), minted.expires)))
 }
 
 /// `DELETE /v1/squall/tokens/current`: logs out.
 pub(crate) async fn log_out(api: State, caller: Caller) -> Result<Response, Fault> {
     if let Some(credential) = &caller.credential {
-        api.engine().revoke(&credential.text).await?;
+        api.engine().revoke(&credential.text, &caller.who).await?;
     }
     Ok(answer::deleted())
-}
-
-/// The shortest password.
-const PASSWORD: usize = 8;
-
-/// `PUT /v1/squall/users/{name}` `{password?, role?, active?}`: makes or changes a user.
-pub(crate) async fn put_user(
-    api: State,
-    caller: Caller,
-    Path(name): Path<String>,
-    body: Payload,
-) -> Result<Response, Fault> {
-    authorize(&caller.who, Wish::ManagePeople)?;
-    plain(&name)?;
-    body.only(&["password", "role", "active"])?;
-    let old = api.engine().store().user(&name)?;
-    let role =
-        match body.text("role")? {
-            None => None,
-            Some(text) => Some(Role::parse(text).ok_or_else(|| {
-                Fault::bad(format!("'{text}' is not one of ['guest', 'observer', 'operator', 'admin']"))
-            })?),
-        };
-    let password = match body.text("password")? {
-        None => old.as_ref().and_then(|u| u.password.clone()),
-        Some(short) if short.chars().count() < PASSWORD => {
-            return Err(Fault::bad(format!("a password has at least {PASSWORD} characters")));
-        }
-        Some(text) => {
-            let (engine, text) = (api.engine().clone(), text.to_owned());
-            let hash = tokio::task::spawn_blocking(move || hash_password(&text, engine.ids())).await;
-            Some(Secret::new(hash.map_err(|e| Fault::broken(&format!("cannot hash: {e}")))??))
-        }
-    };
-    let roles = role.map(|r| vec![r.as_str().to_owned()]).or(old.as_ref().map(|u| u.roles.clone())).unwrap_or_default();
-    let active = body.boolean("active")?.or(old.as_ref().map(|u| u.active)).unwrap_or(true);
-    let created = old.map_or_else(|| api.engine().now(), |u| u.created);
-    let user = User { name: name.clone(), password, roles: roles.clone(), active, created };
-    api.engine().store().commit(Batch::from(Op::PutUser(Box::new(user)))).await?;
-    let roles: Vec<Value> = roles.into_iter().map(Value::from).collect();
-    Ok(answer::ok(object([("name", name.into()), ("roles", roles.into()), ("active", active.into())])))
-}
-
-/// Names that mean something else, or that look like others, cannot be taken.
-fn plain(name: &str) -> Result<(), Fault> {
-    let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(letters) {
-        let text = "the name of a user has 1 to 64 characters: ASCII letters, digits, and . - _ @";
-        return Err(Fault::bad(text));
-    }
-    let reserved = ["system", "root", squall_engine::people::SYSTEM_USER, squall_engine::people::CHAT_USER];
-    if reserved.iter().any(|r| r.eq_ignore_ascii_case(name)) {
-        return Err(Fault::bad(format!("the name `{name}` is reserved")));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain;
-
-    #[test]
-    fn names_of_people_are_plain() {
-        for name in ["ann", "ann.b", "ops-1", "a@b.example"] {
-            assert!(plain(name).is_ok(), "{name}");
-        }
-        for name in ["", "a:b", "Stanley", "root", "a b", "ａnn", "a\u{0}", &"x".repeat(65)] {
-            assert!(plain(name).is_err(), "{name}");
-        }
-    }
 }

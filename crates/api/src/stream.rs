@@ -16,6 +16,7 @@ use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures::stream;
+use squall_engine::Principal;
 use squall_engine::event::Shared;
 use squall_engine::people::{Wish, authorize};
 use squall_model::{Execution, ExecutionId, Status, Value, to_json};
@@ -190,8 +191,21 @@ pub(crate) async fn events(api: State, caller: Caller, query: Query) -> Result<R
         first.push_str(&frame(event, &shown(&api, &execution, false)));
         over = true;
     }
-    let render = move |api: &State, event: &Shared| frames(api, event, &wanted);
+    let reader = caller.who.clone();
+    let render = move |api: &State, event: &Shared| match is_for(api, event, &reader) {
+        true => frames(api, event, &wanted),
+        false => (String::new(), false),
+    };
     Ok(respond(Open { api, caller, events, checked: Instant::now(), first: Some(first), over, render }))
+}
+
+/// Confirmations are told to those who may see them; everything else to whoever may look.
+fn is_for(api: &State, event: &Shared, reader: &Principal) -> bool {
+    if !event.name.starts_with("squall.confirmation__") {
+        return true;
+    }
+    let id = event.payload.get("id").and_then(Value::as_str).unwrap_or_default();
+    api.engine().may_see(id, reader)
 }
 
 /// The frames of one event of the engine: executions are told twice, as live action and as themselves.

@@ -25,11 +25,15 @@ pub(crate) async fn create(api: State, request: Request) -> Result<Response, Fau
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let body = Payload(read(kind.as_deref(), &arrive(request, limits::AUTH_BODY_BYTES).await?)?);
     let ttl = ttl(&api, &body)?;
-    let who = api.inner.logins.check(api.engine(), &user, &password, from).await?.ok_or_else(wrong)?;
+    let address = from.map(|from| from.to_string());
+    let Some(who) = api.inner.logins.check(api.engine(), &user, &password, from).await? else {
+        api.engine().log_in_failed(&user, address).await?;
+        return Err(wrong());
+    };
     if body.text("user")?.is_some_and(|other| other != who.user) || body.text("impersonate_user")?.is_some() {
         return Err(Fault::bad("Current user is not a service and cannot request impersonated tokens"));
     }
-    let minted = api.engine().mint(&who.user, ttl, None, Value::map()).await?;
+    let minted = api.engine().log_in(&who, ttl, address).await?;
     let token = minted.text.expose("handed to its owner");
     let mut response = answer::json(StatusCode::CREATED, &shown(&who.user, token, minted.expires));
     if let Ok(url) = HeaderValue::try_from(api.settings().public_url.as_str()) {

@@ -17,7 +17,6 @@ const UNSERVED: &[(&str, bool, &str, &str)] = &[
     ("/api/triggertypes", true, "changing trigger types", PACK),
     ("/api/runnertypes", true, "changing runners", "they are part of the program"),
     ("/api/triggerinstances", true, "emitting a trigger again", "run the action itself"),
-    ("/api/apikeys", false, "keys of users", "`squall token --ttl SECONDS` gives a token"),
     ("/api/inquiries", true, "answering inquiries", "a pack can ask by a workflow of its own"),
     ("/api/webhooks", true, "webhooks", "run the action over the API"),
     ("/api/workflows/inspect", false, "inspecting workflows", "`squall check` does it for packs on disk"),
@@ -59,11 +58,8 @@ mod tests {
         check(Method::POST, "/api/rules", Some(rules));
         check(Method::GET, "/api/rules/a/b/c", None);
         check(Method::GET, "/api/rulesets", None);
-        check(
-            Method::GET,
-            "/api/apikeys",
-            Some("keys of users over the API (`squall token --ttl SECONDS` gives a token)"),
-        );
+        let inspect = "inspecting workflows over the API (`squall check` does it for packs on disk)";
+        check(Method::GET, "/api/workflows/inspect", Some(inspect));
         check(Method::PUT, "/api/nowhere", None);
     }
 }

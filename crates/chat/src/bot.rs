@@ -8,9 +8,8 @@ use crate::pace::Pace;
 use crate::{address, format, help};
 use squall_engine::confirmation::Identity;
 use squall_engine::confirmation::record::Place;
-use squall_engine::people::CHAT_USER;
 use squall_engine::typed::{Reply, Typed};
-use squall_engine::{Command, Engine, Principal, Refusal, Role, Via, texts};
+use squall_engine::{Command, Engine, Principal, Refusal, texts};
 use squall_model::{Map, ReplyTo, Timestamp, Value};
 use squall_store::Outgoing;
 use std::sync::{Mutex, PoisonError};
@@ -107,12 +106,19 @@ impl Bot {
         if now.since(heard.at) > LATE {
             return self.answer(&heard, "error", texts::too_late(&text)).await;
         }
-        match self.engine.command(&self.command(&heard, text)).await {
+        let who = match self.engine.chat_principal(&identity(&heard)) {
+            Ok(who) => who,
+            Err(refusal) => return self.answer(&heard, "error", refusal_text(&refusal)).await,
+        };
+        let wants_link = text.trim().eq_ignore_ascii_case("link");
+        match self.engine.command(&self.command(&heard, text, who)).await {
             Ok(_) => Heed::Taken,
             Err(Refusal::Duplicate(first)) => {
                 tracing::info!(%first, "a message was delivered twice");
                 Heed::Taken
             }
+            // A pack's own `link` comes first.
+            Err(Refusal::Unknown(_)) if wants_link => self.link(&heard).await,
             Err(refusal) => {
                 let text = match (&refusal, mistyped) {
                     (Refusal::Unknown(_), Some(mistyped)) => mistyped,
@@ -143,7 +149,7 @@ impl Bot {
         let typed = Typed {
             raw: heard.text.clone(),
             command,
-            identity: Identity { network: heard.network.clone(), workspace: None, user_id: heard.user_id.clone() },
+            identity: identity(heard),
             name: heard.user_name.clone(),
             place: Place {
                 network: heard.network.clone(),
@@ -168,12 +174,7 @@ impl Bot {
         }
     }
 
-    fn command(&self, heard: &Heard, text: String) -> Command {
-        let who = Principal {
-            user: CHAT_USER.into(),
-            role: Role::Operator,
-            via: Via::Chat { network: heard.network.clone(), user_id: heard.user_id.clone() },
-        };
+    fn command(&self, heard: &Heard, text: String, who: Principal) -> Command {
         Command {
             text,
             who,
@@ -184,12 +185,24 @@ impl Bot {
             key: Some(format!("{}/{}/{}", heard.network, heard.channel, heard.message_id)),
             kind: true,
             notify: squall_model::Value::Null,
+            reject_held: false,
         }
     }
 
+    /// A code by which somebody shows with their account's token that they are this person; for their eyes alone.
+    async fn link(&self, heard: &Heard) -> Heed {
+        let code = self.engine.link_code(&identity(heard));
+        let mut body = format::remark("link", &heard.user_name, texts::link_code(&code));
+        body.insert("whisper".into(), true.into());
+        self.send(heard, body.into()).await
+    }
+
     async fn answer(&self, heard: &Heard, kind: &str, text: impl Into<String>) -> Heed {
+        self.send(heard, Value::from(format::remark(kind, &heard.user_name, text))).await
+    }
+
+    async fn send(&self, heard: &Heard, body: Value) -> Heed {
         let now = self.engine.now();
-        let body = Value::from(format::remark(kind, &heard.user_name, text));
         let message = Outgoing {
             id: 0,
             network: heard.network.clone(),
@@ -215,6 +228,10 @@ impl Bot {
 fn help_wanted(text: &str) -> Option<&str> {
     let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     first.eq_ignore_ascii_case("help").then_some(rest)
+}
+
+fn identity(heard: &Heard) -> Identity {
+    Identity { network: heard.network.clone(), workspace: None, user_id: heard.user_id.clone() }
 }
 
 fn refusal_text(refusal: &Refusal) -> String {

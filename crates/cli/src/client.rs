@@ -55,6 +55,26 @@ impl Target {
     }
 }
 
+impl Target {
+    /// The credential of the data directory follows a password that was changed with it.
+    pub fn keep_credential(&self, user: &str, password: &str) -> Result<(), Stop> {
+        if self.url.is_none() && Credential::load(&self.data)?.is_some_and(|known| known.user == user) {
+            Credential::store(&self.data, user, &squall_model::Secret::new(password.to_owned()))?;
+        }
+        let kept = kept_token(&self.data);
+        if kept.exists() {
+            // It ended with the password, or is somebody else's and made again.
+            std::fs::remove_file(kept)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the token between commands is kept.
+fn kept_token(data: &Path) -> PathBuf {
+    data.join("cli-token.json")
+}
+
 /// A client of one server.
 pub struct Client {
     agent: ureq::Agent,
@@ -107,7 +127,7 @@ impl Client {
         if let Ok(token) = std::env::var("ST2_AUTH_TOKEN") {
             return Ok(("X-Auth-Token", token));
         }
-        let kept = target.data.join("cli-token.json");
+        let kept = kept_token(&target.data);
         if let Some(token) = read_kept(&kept, &self.api) {
             return Ok(("X-Auth-Token", token));
         }
@@ -139,8 +159,11 @@ impl Client {
     }
 
     /// A token for whoever this client is, or for `user` when it may.
-    pub fn token(&self, user: Option<&str>, ttl: Option<u64>) -> Result<Value, Stop> {
+    pub fn token(&self, user: Option<&str>, ttl: Option<u64>, agent: Option<&str>) -> Result<Value, Stop> {
         let mut body = squall_model::Map::new();
+        if let Some(agent) = agent {
+            body.insert("agent".into(), agent.into());
+        }
         if let Some(user) = user {
             body.insert("user".into(), user.into());
         }

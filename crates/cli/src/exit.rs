@@ -17,6 +17,9 @@ pub const EXPIRED: u8 = 5;
 /// A confirmation is void.
 pub const VOID: u8 = 6;
 
+/// Stopped by Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
+
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Stop {

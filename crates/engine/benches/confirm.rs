@@ -6,7 +6,9 @@
 //! `cargo bench -p squall-engine --profile fast --bench confirm` (arguments: directory to write in, open questions).
 
 use squall_content::{Registry, Sources};
+use squall_engine::answers::Answering;
 use squall_engine::confirmation::decide::{Outcome, Verdict};
+use squall_engine::confirmation::declare::Way;
 use squall_engine::confirmation::{Policy, Record, State, policy};
 use squall_engine::{Engine, Parts, Principal, Request, Role, Runtime, Settings, Via};
 use squall_model::{ActionRef, Clock, ExecutionId, Future, Ids, Map, Timestamp, from_json};
@@ -160,14 +162,12 @@ async fn gate_cost(dir: &Path) {
     line("the gate with 200 rules, added to a run that none matches, p99", added(|m| m.1), 100.0, "us");
 }
 
+fn yes() -> Answering {
+    Answering { verdict: Verdict::Grant, rest: None, digest: None, response: None, way: Way::Api }
+}
+
 async fn user(house: &House, name: &str) {
-    let user = User {
-        name: name.to_owned(),
-        password: None,
-        roles: vec!["operator".into()],
-        active: true,
-        created: house.engine.now(),
-    };
+    let user = User { roles: vec!["operator".into()], ..User::new(name, house.engine.now()) };
     house.store.commit(Batch::from(Op::PutUser(Box::new(user)))).await.expect("stored");
 }
 
@@ -211,7 +211,7 @@ async fn answers(dir: &Path) {
         tasks.push(tokio::spawn(async move {
             let record = engine.confirmation_of(id).expect("reads").expect("asked");
             let began = Instant::now();
-            let answered = engine.answer(&record.id.to_string(), Verdict::Grant, None, None, &who(&user)).await;
+            let answered = engine.answer_by(&record.id.to_string(), yes(), &who(&user)).await;
             let took = began.elapsed();
             let outcome = answered.expect("is taken").outcome;
             assert_eq!(outcome, Outcome::Ended(State::Released));

@@ -7,7 +7,7 @@ use crate::confirmation::texts::{self as catalogue, Fill};
 use crate::content::Content;
 use crate::people::Principal;
 use crate::refusal::Refusal;
-use crate::request::{Asking, Held, Passed, Request, Source};
+use crate::request::{Asking, Held, OnHold, Passed, Request, Source};
 use crate::{Engine, gates, limits, report, texts, view};
 use squall_content::Alias;
 use squall_expr::alias::{Leniency, Matcher};
@@ -36,6 +36,8 @@ pub struct Command {
     pub kind: bool,
     /// Notification settings in StackStorm's form (old bots), or null.
     pub notify: Value,
+    /// Rather nothing than something that waits for people.
+    pub reject_held: bool,
 }
 
 /// What a command became.
@@ -110,7 +112,8 @@ impl Engine {
         // As people type it in chat: what is told when nobody answered can be typed again.
         let prefix = command.reply_to.as_ref().map_or("", |_| self.settings().prefix.as_str());
         let typed = format!("{prefix}{}", command.text);
-        let asking = Asking { alias: Some(alias), command: Some(&typed), ..Asking::default() };
+        let on_hold = if command.reject_held { OnHold::Reject } else { OnHold::Wait };
+        let asking = Asking { alias: Some(alias), command: Some(&typed), on_hold, ..Asking::default() };
         let (requested, mut along, waits) = match self.held_or_not(content, passed, &asking)? {
             Held::Runs(requested, along) => (requested, along, false),
             Held::Waits(requested, along) => (requested, along, true),

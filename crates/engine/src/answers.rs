@@ -1,32 +1,22 @@
-//! Answers to confirmations, from command line and API.
+//! Answers to confirmations over the API and the command line, and what of them somebody may see.
 //!
 //! Every way in ends in the [inbox](crate::Received); this module finds out which record is meant and who is speaking. What people type in
 //! chat is read in [`crate::typed`].
 
-use crate::Engine;
-use crate::asking::{Asker, identities_name, identities_of, link_name};
+use crate::asking::Asker;
 use crate::confirmation::code;
 use crate::confirmation::decide::{Answer as Given, Outcome, Verdict};
 use crate::confirmation::declare::Way;
-use crate::confirmation::limits::Guesses;
-use crate::confirmation::people::{Assurance, Directory, Identity, Person, PersonId};
-use crate::confirmation::record::{Record, State};
+use crate::confirmation::limits::{Guessed, Guesses};
+use crate::confirmation::people::{Assurance, Directory, Identity, Person, PersonId, Proof, Question, eligible};
+use crate::confirmation::record::{Ballot, Record, State, Vote};
 use crate::confirmation::texts::{self, Fill, text};
-use crate::people::{Principal, Role, Via, Wish, authorize};
+use crate::people::{NotProved, Principal, Role, Via, assurance_by_factor, audit_row};
 use crate::refusal::Refusal;
-use squall_model::{ExecutionId, Value};
-use squall_store::{Batch, Confirmation, ConfirmationFilter, Op, Page};
-
-/// What came of an answer.
-#[derive(Debug, Clone)]
-pub struct Answered {
-    /// In the words of the decision.
-    pub outcome: Outcome,
-    /// What the answerer reads.
-    pub told: String,
-    /// The record as it is now.
-    pub record: Box<Record>,
-}
+use crate::{Engine, locked};
+use squall_model::{ExecutionId, Map, Value};
+use squall_store::{Batch, Confirmation, ConfirmationFilter, Page};
+use std::time::Duration;
 
 /// An answer of somebody who is known already.
 #[derive(Debug, Clone)]
@@ -43,6 +33,30 @@ pub struct Answering {
     pub way: Way,
 }
 
+/// What came of an answer.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// In the words of the decision.
+    pub outcome: Outcome,
+    /// What the answerer reads.
+    pub told: String,
+    /// The record as it is now.
+    pub record: Box<Record>,
+}
+
+/// Which confirmations to list. Empty fields let everything through that the caller may see.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// In this state (`open`, …).
+    pub state: Option<String>,
+    /// Asked for by the caller.
+    pub mine: bool,
+    /// Open, and the caller's yes would count.
+    pub answerable: bool,
+    /// For this action.
+    pub action: Option<String>,
+}
+
 /// What somebody who speaks is known as.
 pub(crate) struct Speaker {
     pub person: Person,
@@ -51,39 +65,54 @@ pub(crate) struct Speaker {
     pub is_admin: bool,
 }
 
+/// Confirmations that one listing looks at.
+const SCANNED: u64 = 10_000;
+/// Read at a time.
+const CHUNK: u64 = 500;
+
 impl Engine {
-    /// An answer over the API or the command line, by id or code. `digest` is the one that the caller saw.
+    /// An answer over the API or the command line, by id or code, perhaps with a code of the caller's second factor.
+    ///
+    /// # Errors
+    /// When there is nothing that the caller may see, when they guessed too often, or when a factor was given that proves
+    /// nothing. What the decision refuses is in [`Answered::outcome`].
     pub async fn answer(
         &self,
         which: &str,
-        verdict: Verdict,
-        rest: Option<String>,
-        digest: Option<String>,
+        given: Answering,
+        factor: Option<&str>,
         who: &Principal,
-    ) -> Result<Answered, Refusal> {
-        self.answer_by(which, Answering { verdict, rest, digest, response: None, way: Way::Cli }, who).await
+    ) -> Result<Answered, NotProved> {
+        if let Some(code) = factor {
+            let record = self.confirmation(which, who).await?;
+            self.prove(who, code, &record.digest.hex()).await?;
+        }
+        Ok(self.answer_by(which, given, who).await?)
     }
 
-    /// The same by any way, with what the question wants to know.
+    /// The same without a factor; one that was proved within the last minutes counts.
     pub async fn answer_by(&self, which: &str, given: Answering, who: &Principal) -> Result<Answered, Refusal> {
         let received = self.receive();
-        let record = self.confirmation(which, who)?;
-        let speaker = self.speaker(who)?;
+        let record = match code::read(which) {
+            code::Read::Code(_) => self.confirmation(which, who).await?,
+            // Nobody guesses an id; whether it may be known is a part of the decision.
+            code::Read::Typo(_) | code::Read::NotACode => {
+                self.by_id(which)?.ok_or_else(|| Refusal::Unknown(unknown(which)))?
+            }
+        };
+        let mut speaker = self.speaker(who)?;
+        if speaker.assurance == Assurance::A2 && speaker.identity.is_none() {
+            let digest = record.digest.hex();
+            speaker.assurance = assurance_by_factor(self.store(), &who.user, &digest, self.now())?;
+        }
+        let Answering { verdict, rest, digest, response, way } = given;
         let given = Given {
-            verdict: given.verdict,
-            by: speaker.person,
-            assurance: speaker.assurance,
-            identity: None,
-            label: None,
-            is_admin: speaker.is_admin,
-            way: given.way,
-            place: None,
-            message: None,
             received_at: received.at,
             seq: received.seq,
-            digest: given.digest,
-            rest: given.rest,
-            response: given.response,
+            digest,
+            rest,
+            response,
+            ..self.given(&speaker, verdict, way)
         };
         let (outcome, told) = self.give(&record.id.to_string(), given, received).await?;
         let record = self.by_id(&record.id.to_string())?.unwrap_or(record);
@@ -94,31 +123,143 @@ impl Engine {
         Ok(Answered { outcome, told, record: Box::new(record) })
     }
 
-    /// A confirmation by id or code, if the caller may know of it; the same refusal for those that do not exist.
-    pub fn confirmation(&self, which: &str, who: &Principal) -> Result<Record, Refusal> {
-        let found = match code::read(which) {
-            code::Read::Code(code) => self.by_code(&code.compact())?,
-            code::Read::Typo(_) | code::Read::NotACode => self.by_id(which)?,
-        };
-        let record = found.ok_or_else(|| Refusal::Unknown(unknown(which)))?;
-        let speaker = self.speaker(who)?;
-        if record.requester.is(&speaker.person) || authorize(who, Wish::View).is_ok() {
-            return Ok(record);
+    fn given(&self, speaker: &Speaker, verdict: Verdict, way: Way) -> Given {
+        Given {
+            verdict,
+            by: speaker.person.clone(),
+            assurance: speaker.assurance,
+            identity: speaker.identity.clone(),
+            label: None,
+            is_admin: speaker.is_admin,
+            way,
+            place: None,
+            message: None,
+            received_at: self.now(),
+            seq: 0,
+            digest: None,
+            rest: None,
+            response: None,
         }
-        Err(Refusal::Unknown(unknown(which)))
     }
 
-    /// Confirmations in a state (`open`, …) or all, newest first.
-    pub fn confirmations(
-        &self,
-        state: Option<&str>,
-        page: Page,
-        who: &Principal,
-    ) -> Result<(Vec<Record>, u64), Refusal> {
-        authorize(who, Wish::View)?;
-        let filter = ConfirmationFilter { state: state.map(str::to_owned), ..ConfirmationFilter::default() };
-        let (rows, all) = self.store().confirmations(&filter, page)?;
-        Ok((rows.iter().map(record_of).collect::<Result<_, _>>()?, all))
+    /// A confirmation by id or code, if the caller may know of it; the same refusal for those that do not exist. A wrong code
+    /// is a guess, and whoever guesses too often is not answered for a while.
+    pub async fn confirmation(&self, which: &str, who: &Principal) -> Result<Record, Refusal> {
+        let by_code = match code::read(which) {
+            code::Read::Code(code) => Some(code),
+            code::Read::Typo(_) | code::Read::NotACode => None,
+        };
+        let speaker = self.speaker(who)?;
+        let guesser = speaker.person.id.as_str();
+        if by_code.is_some() {
+            self.not_ignored(guesser)?;
+        }
+        let found = match &by_code {
+            Some(code) => self.by_code(&code.compact())?,
+            None => self.by_id(which)?,
+        };
+        match found.filter(|record| self.is_shown_to(record, &speaker)) {
+            Some(record) => Ok(record),
+            None if by_code.is_some() => Err(self.guessed_over_api(which, guesser, who).await?),
+            None => Err(Refusal::Unknown(unknown(which))),
+        }
+    }
+
+    fn not_ignored(&self, guesser: &str) -> Result<(), Refusal> {
+        let now = self.now();
+        match locked(&self.inner.guesses).ignored_until(guesser, now) {
+            None => Ok(()),
+            Some(until) => {
+                Err(Refusal::Limited { text: too_many(until.since(now)), seconds: until.since(now).as_secs() })
+            }
+        }
+    }
+
+    /// Counts a guess and writes it down; what to tell.
+    async fn guessed_over_api(&self, which: &str, guesser: &str, who: &Principal) -> Result<Refusal, Refusal> {
+        let now = self.now();
+        let (guessed, until) = {
+            let mut guesses = locked(&self.inner.guesses);
+            (guesses.wrong(guesser, None, now), guesses.ignored_until(guesser, now))
+        };
+        let row = audit_row("wrong_code", who, Value::from_pairs([("code", which)]), now);
+        self.store().commit(Batch::from(row)).await?;
+        Ok(match (guessed, until) {
+            (Guessed::Answer, _) | (_, None) => Refusal::Unknown(unknown(which)),
+            (_, Some(until)) => {
+                Refusal::Limited { text: too_many(until.since(now)), seconds: until.since(now).as_secs() }
+            }
+        })
+    }
+
+    fn is_shown_to(&self, record: &Record, speaker: &Speaker) -> bool {
+        let given = self.given(speaker, Verdict::Grant, Way::Api);
+        self.asking(|asker| asker.may_see(record, &given))
+    }
+
+    /// Whether a principal may see a confirmation, by id. No guess is counted: ids are long.
+    pub fn may_see(&self, id: &str, who: &Principal) -> bool {
+        let seen = || Some(self.is_shown_to(&self.by_id(id).ok()??, &self.speaker(who).ok()?));
+        seen().unwrap_or(false)
+    }
+
+    /// Whether a yes of the caller would count, as far as it depends on who they are.
+    pub fn may_answer(&self, record: &Record, who: &Principal) -> bool {
+        self.speaker(who).is_ok_and(|speaker| self.is_answerable(record, &speaker))
+    }
+
+    fn is_answerable(&self, record: &Record, speaker: &Speaker) -> bool {
+        let person = &speaker.person;
+        let is_own = |vote: &Vote| person.is(&vote.person, vote.identity.as_slice());
+        if record.state != State::Open || record.live(Ballot::Grant).any(is_own) {
+            return false;
+        }
+        self.with_directory(|directory| {
+            let (requester, editors) = (&record.requester, &record.editors);
+            let question = Question { requester, editors, trust_legacy_bots: false, directory };
+            // What else is needed, a link or a factor, they will be told.
+            let proof = Proof { person, assurance: Assurance::A3, label: None };
+            record.requirements.iter().any(|requirement| eligible(requirement, &proof, &question).is_ok())
+        })
+    }
+
+    /// Confirmations that the caller may see, newest first, and how many there are of the newest ten thousand.
+    pub fn confirmations(&self, wanted: &Wanted, page: Page, who: &Principal) -> Result<(Vec<Record>, u64), Refusal> {
+        let speaker = self.speaker(who)?;
+        let state = if wanted.answerable { Some("open".to_owned()) } else { wanted.state.clone() };
+        let filter = ConfirmationFilter { state, ..ConfirmationFilter::default() };
+        if speaker.is_admin && !wanted.mine && !wanted.answerable && wanted.action.is_none() {
+            let (rows, all) = self.store().confirmations(&filter, page)?;
+            return Ok((rows.iter().map(record_of).collect::<Result<_, _>>()?, all));
+        }
+        let mut found = Vec::new();
+        let (mut count, mut offset) = (0u64, 0u64);
+        while offset < SCANNED {
+            let (rows, _) = self.store().confirmations(&filter, Page { offset, limit: CHUNK })?;
+            for row in &rows {
+                let record = record_of(row)?;
+                if !self.is_wanted(&record, wanted, &speaker) {
+                    continue;
+                }
+                if count >= page.offset && (found.len() as u64) < page.limit {
+                    found.push(record);
+                }
+                count += 1;
+            }
+            offset += CHUNK;
+            if (rows.len() as u64) < CHUNK {
+                break;
+            }
+        }
+        Ok((found, count))
+    }
+
+    fn is_wanted(&self, record: &Record, wanted: &Wanted, speaker: &Speaker) -> bool {
+        let is_of = |action: &String| record.runs.iter().any(|(_, run)| run.action == *action);
+        (!wanted.mine || record.requester.is(&speaker.person))
+            && wanted.action.as_ref().is_none_or(is_of)
+            && (!wanted.answerable || self.is_answerable(record, speaker))
+            && self.is_shown_to(record, speaker)
     }
 
     /// The confirmation that holds an execution, if one does.
@@ -128,33 +269,27 @@ impl Engine {
 
     /// The question as people read it now.
     pub fn shown(&self, record: &Record) -> String {
-        let style = texts::Style {
-            prefix: self.settings().prefix.clone(),
-            web_url: self.settings().web_url.clone(),
-            ..texts::Style::default()
-        };
-        let question = texts::question(record, self.now(), &style).plain();
+        let question = texts::question(record, self.now(), &self.style()).plain();
         match record.state {
             State::Open => question,
             state => format!("{} is {}.\n{question}", record.code, state.as_str()),
         }
     }
 
-    /// Says that an identity on a chat network is a squall user.
-    pub async fn link(&self, identity: &Identity, user: &str, who: &Principal) -> Result<(), Refusal> {
-        authorize(who, Wish::ManagePeople)?;
-        if self.store().user(user)?.is_none() {
-            return Err(Refusal::Unknown(format!("there is no user `{user}`")));
+    fn style(&self) -> texts::Style {
+        texts::Style {
+            prefix: self.settings().prefix.clone(),
+            web_url: self.settings().web_url.clone(),
+            ..texts::Style::default()
         }
-        let mut known = identities_of(self.store(), user)?;
-        if !known.contains(identity) {
-            known.push(identity.clone());
+    }
+
+    /// Where a confirmation can be looked at: its page, or what the API says of it.
+    pub fn confirmation_url(&self, record: &Record) -> String {
+        match &self.settings().web_url {
+            Some(_) => self.style().url(record),
+            None => format!("{}/confirmations/{}", self.settings().api_url, record.id),
         }
-        let mut batch = Batch::new();
-        batch.push(Op::PutMeta { name: link_name(identity), value: user.to_owned() });
-        let list = serde_json::to_string(&known).map_err(|e| Refusal::Broken(e.to_string()))?;
-        batch.push(Op::PutMeta { name: identities_name(user), value: list });
-        Ok(self.inner.store.commit(batch).await?)
     }
 
     pub(crate) fn by_code(&self, compact: &str) -> Result<Option<Record>, Refusal> {
@@ -165,17 +300,22 @@ impl Engine {
         self.store().confirmation(&id.to_ascii_uppercase())?.as_ref().map(record_of).transpose()
     }
 
-    /// The person behind a principal; a run's own token is an agent and never answers.
-    fn speaker(&self, who: &Principal) -> Result<Speaker, Refusal> {
-        if let Via::Chat { network, user_id } = &who.via {
-            let identity = Identity { network: network.clone(), workspace: None, user_id: user_id.clone() };
-            let (person, assurance) = self.asking(|asker| asker.chat_person(&identity, user_id));
-            return Ok(Speaker { person, assurance, identity: Some(identity), is_admin: false });
+    /// The person behind a principal; the tokens of runs and agents never answer.
+    pub(crate) fn speaker(&self, who: &Principal) -> Result<Speaker, Refusal> {
+        if let Via::Chat(identity) = &who.via {
+            let (person, assurance) = self.asking(|asker| asker.chat_person(identity, &identity.user_id));
+            return Ok(Speaker { person, assurance, identity: Some(identity.clone()), is_admin: false });
         }
         let known = self.asking(|asker| asker.directory().person(&PersonId::user(&who.user)));
         let mut person = known.unwrap_or_else(|| Person { guest: true, ..Person::user(&who.user) });
-        person.agent = matches!(who.via, Via::Execution(_));
-        Ok(Speaker { person, assurance: Assurance::A2, identity: None, is_admin: who.role == Role::Admin })
+        person.agent = who.is_program();
+        let is_admin = who.role == Role::Admin && !who.is_program();
+        Ok(Speaker { person, assurance: Assurance::A2, identity: None, is_admin })
+    }
+
+    /// The people as they are now.
+    pub(crate) fn with_directory<T>(&self, run: impl FnOnce(&dyn Directory) -> T) -> T {
+        self.asking(|asker| run(&asker.directory()))
     }
 
     pub(crate) fn asking<T>(&self, run: impl FnOnce(&Asker<'_>) -> T) -> T {
@@ -192,32 +332,52 @@ fn unknown(which: &str) -> String {
     text("M11", &[("code", Fill::Value(which))]).plain()
 }
 
+fn too_many(left: Duration) -> String {
+    text("M21", &[("delta", Fill::Ours(texts::human(left)))]).plain()
+}
+
 /// Wrong codes of everybody, in memory: a restart forgives.
 pub(crate) type Wrong = Guesses;
 
-/// A record for clients: what it holds back, for whom, until when; the code only for whoever may answer by it.
+/// A record for clients: what it holds back, for whom, until when, who said what. Secrets are masked in it already; the code
+/// is for people alone.
 pub fn to_value(record: &Record, with_code: bool) -> Value {
     let mut value = match record.to_value() {
         Value::Map(map) => (*map).clone(),
-        _ => squall_model::Map::new(),
+        _ => Map::new(),
     };
     let mut set = |key: &str, to: Value| drop(value.insert(key.into(), to));
     set("action", record.action().into());
     set("requester", record.requester.shown.as_str().into());
+    set("agent", record.requester.agent.clone().into());
     set("held_at", record.held_at.to_iso().into());
     set("digest", record.digest.hex().into());
     set("executions", record.runs.iter().map(|(id, _)| Value::from(id.to_string())).collect::<Vec<_>>().into());
     let shown = record.runs.iter().flat_map(|(_, run)| &run.params);
-    set(
-        "params_shown",
-        shown.map(|(k, v)| (k.as_str().into(), Value::from(v.as_str()))).collect::<squall_model::Map>().into(),
-    );
+    set("params_shown", shown.map(|(k, v)| (k.as_str().into(), Value::from(v.as_str()))).collect::<Map>().into());
+    set("via", record.ways.iter().map(|way| Value::from(way.as_str())).collect::<Vec<_>>().into());
+    set("votes", record.votes.iter().map(vote_value).collect::<Vec<_>>().into());
     if let Some(ending) = &record.ending {
         set("by", ending.by.as_str().into());
         set("decided_at", ending.at.to_iso().into());
+        set("reason", ending.reason.clone().into());
+        set("cause", ending.cause.as_ref().map(crate::confirmation::record::Cause::text).into());
+        set("bypassed", record.bypassed.into());
     }
     if with_code {
         set("code", record.code.to_string().into());
     }
     value.into()
+}
+
+fn vote_value(vote: &Vote) -> Value {
+    Value::from_pairs([
+        ("by", Value::from(vote.shown.as_str())),
+        ("ballot", if vote.ballot == Ballot::Grant { "grant" } else { "deny" }.into()),
+        ("assurance", vote.assurance.as_str().into()),
+        ("via", vote.way.as_str().into()),
+        ("note", vote.note.clone().into()),
+        ("at", vote.received_at.to_iso().into()),
+        ("withdrawn_at", vote.withdrawn_at.map(|at| at.to_iso()).into()),
+    ])
 }

@@ -21,7 +21,7 @@ use crate::confirmation::texts::{ShownRun, shown_run};
 use crate::confirmation::{Code, code};
 use crate::lookup::Datastore;
 use crate::noting::SecretVersion;
-use crate::people::{CHAT_USER, Principal, Role, SYSTEM_USER, Via, Wish, authorize};
+use crate::people::{CHAT_USER, Principal, Role, SYSTEM_USER, Via, Wish, authorize, identities_of, linked_user};
 use crate::{Content, Settings};
 use squall_content::{Action, Alias};
 use squall_expr::Host;
@@ -387,7 +387,9 @@ impl<'a> Asker<'a> {
             web_url: self.settings.web_url.clone(),
             ..Default::default()
         };
-        Rules { style, ..Rules::default() }
+        // When nobody can tell, more is asked for.
+        let has_factors = self.store.has_factors().unwrap_or(true);
+        Rules { style, has_factors, ..Rules::default() }
     }
 
     pub fn directory(&self) -> People<'a> {
@@ -528,7 +530,8 @@ impl<'a> Asker<'a> {
         if root.request.reply_to.is_some()
             && let (Some(network), Some(id)) = (text(&["chat", "network"]), text(&["chat", "user_id"]))
         {
-            let identity = Identity { network: network.to_owned(), workspace: None, user_id: id.to_owned() };
+            let workspace = text(&["chat", "workspace"]).map(str::to_owned);
+            let identity = Identity { network: network.to_owned(), workspace, user_id: id.to_owned() };
             let name = text(&["chat", "user_name"]).unwrap_or(id);
             return self.chat_person(&identity, name);
         }
@@ -548,7 +551,7 @@ impl<'a> Asker<'a> {
             shown: person.shown(),
             identities: person.identities,
             assurance,
-            agent: None,
+            agent: agent(root),
             through: label.as_ref().map(|_| PersonId::user(&user(root))),
             label,
             person: person.id,
@@ -557,7 +560,11 @@ impl<'a> Asker<'a> {
 
     /// Somebody on a chat network: the linked user, or the bare identity.
     pub fn chat_person(&self, identity: &Identity, name: &str) -> (Person, Assurance) {
-        let linked = self.store.meta(&link_name(identity)).ok().flatten();
+        let linked = linked_user(self.store, identity).unwrap_or_else(|error| {
+            // Without its link a person is somebody without an account, who may do less.
+            tracing::error!(%error, "cannot read who somebody in chat is");
+            None
+        });
         if let Some(mut person) = linked.and_then(|user| self.directory().person(&PersonId::user(&user))) {
             person.handle = Some(name.to_owned());
             return (person, Assurance::A2);
@@ -579,13 +586,6 @@ pub(crate) enum Opened {
     Held(Box<Decision>),
     /// The same request waits already.
     Joined(Box<Record>),
-}
-
-/// Under which name the store keeps that an identity belongs to a user.
-pub(crate) fn link_name(identity: &Identity) -> String {
-    let parts = [&identity.network, identity.workspace.as_ref().unwrap_or(&String::new()), &identity.user_id]
-        .map(|part| Value::from(part.as_str()));
-    format!("link/{}", squall_model::to_json(&parts.to_vec().into()))
 }
 
 /// The engine itself and people in chat without an account run things under names that have no record.
@@ -664,6 +664,11 @@ pub(crate) fn place(root: &Execution) -> Option<Place> {
     })
 }
 
+/// The program that asked in its owner's name.
+pub(crate) fn agent(root: &Execution) -> Option<String> {
+    root.request.context.get("agent").and_then(Value::as_str).map(str::to_owned)
+}
+
 /// Through which door a root came.
 pub(crate) fn source(root: &Execution) -> Source {
     let known = Source::ALL.iter().find(|(name, _)| *name == root.request.source);
@@ -684,17 +689,6 @@ pub(crate) fn also(joined: &Joined) -> Vec<Place> {
     joined.ask_also.iter().filter_map(one).collect()
 }
 
-/// Under which name the store keeps the identities of a user.
-pub(crate) fn identities_name(user: &str) -> String {
-    format!("identities/{user}")
-}
-
-/// The identities that are linked to a user.
-pub(crate) fn identities_of(store: &dyn Store, user: &str) -> squall_store::Result<Vec<Identity>> {
-    let text = store.meta(&identities_name(user))?;
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
-}
-
 /// The people whom the store knows.
 pub(crate) struct People<'a> {
     store: &'a dyn Store,
@@ -704,7 +698,16 @@ impl People<'_> {
     fn known(&self, user: &squall_store::User) -> Person {
         // Without its identities a person is somebody else for every answer from chat, which then does not count.
         let identities = identities_of(self.store, &user.name).unwrap_or_default();
-        Person { roles: user.roles.clone(), active: user.active, identities, ..Person::user(&user.name) }
+        Person {
+            name: user.shown.clone().unwrap_or_else(|| user.name.clone()),
+            // Two people may be shown alike; the handle tells them apart.
+            handle: user.shown.as_ref().map(|_| user.name.clone()),
+            roles: user.roles.clone(),
+            groups: user.groups.clone(),
+            active: user.active,
+            identities,
+            ..Person::user(&user.name)
+        }
     }
 }
 
@@ -727,20 +730,22 @@ impl Directory for People<'_> {
     fn members(&self, who: &Who) -> Vec<Person> {
         let all = match who {
             Who::User(name) => self.store.user(name).ok().flatten().into_iter().collect(),
-            Who::Role(_) | Who::Anyone => match self.store.users(Page { offset: 0, limit: USERS }) {
+            Who::Role(_) | Who::Group(_) | Who::Anyone => match self.store.users(Page { offset: 0, limit: USERS }) {
                 Ok((users, _)) => users,
                 Err(error) => {
                     tracing::error!(%error, "cannot read the users");
                     Vec::new()
                 }
             },
-            Who::Requester | Who::Group(_) | Who::OnCall(_) => Vec::new(),
+            Who::Requester | Who::OnCall(_) => Vec::new(),
         };
-        let fits = |p: &Person| match who {
-            Who::Role(role) => p.roles.contains(role),
-            Who::Anyone => self.may_run(p),
-            Who::Requester | Who::User(_) | Who::Group(_) | Who::OnCall(_) => true,
+        // Before anything more is read of them: of many users few are of a set.
+        let fits = |user: &&squall_store::User| match who {
+            Who::Role(role) => user.roles.contains(role),
+            Who::Group(group) => user.groups.contains(group),
+            Who::Anyone => crate::people::role_of(user) >= Role::Operator,
+            Who::Requester | Who::User(_) | Who::OnCall(_) => true,
         };
-        all.iter().map(|user| self.known(user)).filter(|p| p.active && fits(p)).collect()
+        all.iter().filter(|user| user.active).filter(fits).map(|user| self.known(user)).collect()
     }
 }

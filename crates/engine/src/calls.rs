@@ -179,6 +179,7 @@ impl Engine {
             key: Some(asked.key()),
             kind: false,
             notify: Value::Null,
+            reject_held: false,
         };
         let started = self.command(&command).await?;
         for one in &started {

@@ -23,6 +23,7 @@ pub(crate) enum Verdict {
 /// Keys of the context that say who asked and how: the engine's alone.
 const OWN_KEYS: &[&str] = &[
     "user",
+    "agent",
     "api_user",
     "source_channel",
     "chat",
@@ -110,6 +111,9 @@ fn context(request: &Request, action: &Action) -> Result<Map, Refusal> {
         context.insert("re-run".into(), origin(earlier));
     }
     context.insert("user".into(), request.who.user.as_str().into());
+    if let Via::Agent(name) = &request.who.via {
+        context.insert("agent".into(), name.as_str().into());
+    }
     context.insert("pack".into(), (&*action.reference.pack).into());
     Ok(context)
 }

@@ -35,6 +35,7 @@ mod noting;
 mod params;
 pub mod people;
 mod policies;
+pub mod preview;
 mod recovery;
 mod refusal;
 pub mod report;
@@ -126,6 +127,8 @@ struct Inner {
     /// Whether anybody may have a place among a few: nobody pays for giving back what nobody has.
     few: AtomicBool,
     seen: Mutex<Timestamp>,
+    wrong_factors: Mutex<people::WrongFactors>,
+    link_codes: Mutex<people::LinkCodes>,
 }
 
 impl Engine {
@@ -154,6 +157,8 @@ impl Engine {
                 paces: Mutex::default(),
                 in_flight: Mutex::default(),
                 seen: Mutex::default(),
+                wrong_factors: Mutex::default(),
+                link_codes: Mutex::default(),
             }),
         }
     }

@@ -25,6 +25,9 @@ pub enum Refusal {
     /// They may not answer.
     #[error("{0}")]
     MayNotRespond(String),
+    /// They may not, whatever their role: the whole sentence.
+    #[error("{0}")]
+    NotAllowed(String),
     /// It does not fit the state that the thing is in.
     #[error("{0}")]
     Conflict(String),
@@ -45,6 +48,14 @@ pub enum Refusal {
     /// A limit was reached.
     #[error("too many: {0}")]
     TooMany(String),
+    /// Tried too often: the whole sentence, and after how many seconds it is looked at again.
+    #[error("{text}")]
+    Limited {
+        /// What to tell.
+        text: String,
+        /// Seconds.
+        seconds: u64,
+    },
     /// The server cannot take it now.
     #[error("{0}")]
     Unavailable(String),

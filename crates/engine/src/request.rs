@@ -118,7 +118,7 @@ impl Default for Asking<'_> {
 /// A run with its action, final parameters and the secrets that they were made of.
 type Known = (Arc<Action>, Map, Box<Execution>, Vec<SecretVersion>);
 
-enum Final {
+pub(crate) enum Final {
     Known(Arc<Action>, Map, Box<Execution>, Vec<SecretVersion>),
     Fails(Box<Execution>),
 }
@@ -182,7 +182,7 @@ impl Engine {
         self.ask(content, known, asking)
     }
 
-    fn final_params(&self, content: &Content, passed: Passed) -> Result<Final, Refusal> {
+    pub(crate) fn final_params(&self, content: &Content, passed: Passed) -> Result<Final, Refusal> {
         let Passed { execution, seen } = passed;
         let reference = &execution.request.action;
         let action = content.registry().action(reference).cloned();

@@ -89,7 +89,7 @@ impl Engine {
 
     /// Closes the review of a broken glass. Only a member of the set that was passed over, who had no part in it.
     pub async fn review(&self, confirmation: &str, verdict: &str, who: &Principal) -> Result<Broken, Refusal> {
-        let record = self.confirmation(confirmation, who)?;
+        let record = self.confirmation(confirmation, who).await?;
         let found = read(self.store())?.into_iter().find(|b| b.confirmation == record.id.to_string());
         let Some(mut broken) = found else {
             return Err(Refusal::Unknown(format!("{} was not released by break glass", record.code)));
@@ -106,7 +106,7 @@ impl Engine {
             || record.votes.iter().any(|vote| vote.person == person);
         if took_part || !self.is_of_the_set(&record, &person) {
             let text = "a review is closed by a member of the set that was passed over, who had no part in it";
-            return Err(Refusal::Invalid(text.into()));
+            return Err(Refusal::NotAllowed(text.into()));
         }
         (broken.verdict, broken.reviewer) = (Some(verdict.trim().to_owned()), Some(who.user.clone()));
         let mut batch = Batch::from(put(&broken));

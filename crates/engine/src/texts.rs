@@ -33,6 +33,13 @@ pub fn ambiguous(command: &str, candidates: &[String]) -> String {
     )
 }
 
+/// How somebody in chat shows that an account is theirs; for their eyes alone.
+pub fn link_code(code: &str) -> String {
+    format!(
+        "to say that you are a squall user, type this with your account's token within ten minutes: `squall link {code}`"
+    )
+}
+
 /// A line longer than any command may be.
 pub fn too_long(bytes: usize, bound: u64) -> String {
     format!("this command has {bytes} bytes, at most {bound} are read; nothing was started")

@@ -287,6 +287,10 @@ impl<'a> Turn<'a> {
             }
         }
         batch.ops.append(&mut self.ops);
+        if self.around.heard {
+            let told = batch.ops.iter().filter_map(confirmation_event).map(Effect::Publish);
+            self.effects.extend(told);
+        }
         for id in std::mem::take(&mut self.gone) {
             self.tree.executions.remove(&id);
             self.tree.flows.remove(&id);
@@ -422,6 +426,18 @@ impl<'a> Turn<'a> {
             key: self.around.settings.datastore_key.as_ref(),
         }
     }
+}
+
+/// What the event stream tells of a confirmation that is written; each reader gets those that they may see.
+fn confirmation_event(op: &Op) -> Option<event::Event> {
+    let Op::PutConfirmation { row, expected } = op else { return None };
+    let record = confirmation::Record::from_json(&row.json).ok()?;
+    let name = match (expected, record.state.is_final()) {
+        (_, true) => "squall.confirmation__final",
+        (None, false) => "squall.confirmation__open",
+        (Some(_), false) => "squall.confirmation__vote",
+    };
+    Some(event::Event::new(name, crate::answers::to_value(&record, false)))
 }
 
 /// The result of a run that somebody canceled before it did anything.

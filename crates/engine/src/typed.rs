@@ -13,11 +13,11 @@ use crate::confirmation::limits::Guessed;
 use crate::confirmation::people::{Assurance, Identity, Label, Person, PersonId};
 use crate::confirmation::record::{Place, Record};
 use crate::confirmation::texts::{self, Fill, text};
-use crate::people::Role;
+use crate::people::{CHAT_USER, NotProved, Role, assurance_by_factor};
 use crate::refusal::Refusal;
 use crate::{Engine, locked};
-use squall_model::Timestamp;
-use squall_store::{ConfirmationFilter, Page};
+use squall_model::{Timestamp, Value};
+use squall_store::{Batch, ConfirmationFilter, Op, Page};
 use std::time::Duration;
 
 /// Something typed in chat that may be about confirmations.
@@ -88,12 +88,12 @@ impl Engine {
             (Said::SeveralCodes, _) => Ok(Reply::Say(text("two-codes", &[]).plain())),
             (Said::Typo(input), _) => self.mistyped(&speaker, &input),
             (Said::Pending { all }, _) => Ok(Reply::Say(self.pending(&speaker, all)?)),
-            (Said::Show(code), _) => self.show_typed(&code.compact(), &code.to_string(), speaker, typed),
+            (Said::Show(code), _) => self.show_typed(&code.compact(), &code.to_string(), speaker, typed).await,
             (Said::Plain(verdict), Some(record)) => self.speak(record, verdict, Way::Reply, None, speaker, typed).await,
             (Said::Plain(_), None) => Ok(Reply::Other),
             (Said::Answer { verdict, code, rest }, _) => match self.by_code(&code.compact())? {
                 Some(record) => self.speak(record, verdict, Way::Command, rest, speaker, typed).await,
-                None => self.guessed(&speaker, typed, &code.to_string()),
+                None => self.guessed(&speaker, typed, &code.to_string()).await,
             },
         }
     }
@@ -133,13 +133,14 @@ impl Engine {
         Ok(Reply::Perhaps(text("M10", &fills).plain()))
     }
 
-    fn show_typed(&self, compact: &str, code: &str, speaker: Speaker, typed: &Typed) -> Result<Reply, Refusal> {
+    async fn show_typed(&self, compact: &str, code: &str, speaker: Speaker, typed: &Typed) -> Result<Reply, Refusal> {
         let found = self.by_code(compact)?;
         // Whether somebody may look is what it is for an answer.
-        let asked = |record: &Record| self.may_see(record, &given(Verdict::Grant, Way::Command, None, &speaker, typed));
+        let asked =
+            |record: &Record| self.is_visible(record, &given(Verdict::Grant, Way::Command, None, &speaker, typed));
         match found.filter(asked) {
             Some(record) => Ok(Reply::Say(self.shown(&record))),
-            None => self.guessed(&speaker, typed, code),
+            None => self.guessed(&speaker, typed, code).await,
         }
     }
 
@@ -158,16 +159,29 @@ impl Engine {
         }
         let posted_factor = !typed.place.private && wants_factor(&record) && rest.as_deref().and_then(factor).is_some();
         if posted_factor {
+            self.burn_factor(&typed.identity, rest.as_deref().unwrap_or_default()).await?;
             return Ok(Reply::Say(text("M19-public", &[]).plain()));
         }
+        let (mut speaker, mut rest) = (speaker, rest);
+        if let Some(code) = rest.as_deref().and_then(factor).filter(|_| wants_factor(&record)).map(str::to_owned) {
+            if let Some(told) = self.prove_typed(&typed.identity, &code, &record).await? {
+                return Ok(Reply::Say(told));
+            }
+            rest = None;
+        }
+        if let (Assurance::A2, Some(user)) = (speaker.assurance, speaker.person.id.user_name()) {
+            speaker.assurance = assurance_by_factor(self.store(), user, &record.digest.hex(), self.now())?;
+        }
         let given = given(verdict, way, rest, &speaker, typed);
-        if !self.may_see(&record, &given) {
-            return self.guessed(&speaker, typed, &record.code.to_string());
+        if !self.is_visible(&record, &given) {
+            return self.guessed(&speaker, typed, &record.code.to_string()).await;
         }
         let received = self.receive();
         let given = Given { seq: received.seq, ..given };
         match self.give(&record.id.to_string(), given, received).await {
-            Ok((Outcome::Refused(Refused::Unknown), _)) => self.guessed(&speaker, typed, &record.code.to_string()),
+            Ok((Outcome::Refused(Refused::Unknown), _)) => {
+                self.guessed(&speaker, typed, &record.code.to_string()).await
+            }
             Ok((_, told)) => Ok(told.map_or(Reply::Done, Reply::Say)),
             // The network delivered it twice.
             Err(Refusal::Duplicate(_)) => Ok(Reply::Silence),
@@ -178,15 +192,42 @@ impl Engine {
         }
     }
 
+    /// A second factor that everybody in the channel could read is used up, right or wrong.
+    async fn burn_factor(&self, identity: &Identity, code: &str) -> Result<(), Refusal> {
+        let who = self.chat_principal(identity)?;
+        match self.prove(&who, code, "").await {
+            Err(NotProved::Refused(refusal)) => Err(refusal),
+            Ok(()) | Err(NotProved::None | NotProved::Wrong | NotProved::TooMany(_)) => Ok(()),
+        }
+    }
+
+    /// A second factor that was sent in private; what to say when it proves nothing. Of somebody without an account it is
+    /// nothing, and the decision asks for the link.
+    async fn prove_typed(&self, identity: &Identity, code: &str, record: &Record) -> Result<Option<String>, Refusal> {
+        let who = self.chat_principal(identity)?;
+        if who.user == CHAT_USER {
+            return Ok(None);
+        }
+        match self.prove(&who, code, &record.digest.hex()).await {
+            Ok(()) => Ok(None),
+            Err(NotProved::Refused(refusal)) => Err(refusal),
+            Err(why) => Ok(Some(why.to_string())),
+        }
+    }
+
     /// A code that nobody may know of: the same text whether it does not exist or is not theirs, and not too often.
-    fn guessed(&self, speaker: &Speaker, typed: &Typed, code: &str) -> Result<Reply, Refusal> {
+    async fn guessed(&self, speaker: &Speaker, typed: &Typed, code: &str) -> Result<Reply, Refusal> {
         let channel = typed.place.channel_id();
         let now = self.now();
-        let mut guesses = locked(&self.inner.guesses);
-        Ok(match guesses.wrong(speaker.person.id.as_str(), Some(&channel), now) {
+        let (guessed, until) = {
+            let mut guesses = locked(&self.inner.guesses);
+            let person = speaker.person.id.as_str();
+            (guesses.wrong(person, Some(&channel), now), guesses.ignored_until(person, now))
+        };
+        self.store().commit(Batch::from(wrong_code(speaker, &channel, code, now))).await?;
+        Ok(match guessed {
             Guessed::Answer => Reply::Say(text("M11", &[("code", Fill::Value(code))]).plain()),
             Guessed::TooMany => {
-                let until = guesses.ignored_until(speaker.person.id.as_str(), now);
                 let delta = texts::human(until.map_or(Duration::ZERO, |at| at.since(now)));
                 Reply::Say(text("M21", &[("delta", Fill::Ours(delta))]).plain())
             }
@@ -230,9 +271,16 @@ impl Engine {
         rows.iter().map(record_of).collect()
     }
 
-    fn may_see(&self, record: &Record, answer: &Given) -> bool {
+    fn is_visible(&self, record: &Record, answer: &Given) -> bool {
         self.asking(|asker| asker.may_see(record, answer))
     }
+}
+
+/// The row of a wrong code: who, where and what, so that guessing is seen.
+fn wrong_code(speaker: &Speaker, channel: &str, code: &str, at: Timestamp) -> Op {
+    let data = Value::from_pairs([("code", code), ("channel", channel), ("name", &speaker.person.name)]);
+    let person = Some(speaker.person.id.as_str().to_owned());
+    Op::Audit { at, event: "wrong_code".into(), person, confirmation: None, execution: None, data }
 }
 
 fn wants_factor(record: &Record) -> bool {

@@ -37,7 +37,10 @@ impl Credential {
     }
 
     /// Writes it, readable by its owner alone.
-    pub(crate) fn store(data: &Path, user: &str, password: &Secret<String>) -> std::io::Result<()> {
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn store(data: &Path, user: &str, password: &Secret<String>) -> std::io::Result<()> {
         let password = password.expose("the credential file of the first start").clone();
         let text = serde_json::to_string_pretty(&Credential { user: user.to_owned(), password })?;
         write_private(&Credential::path(data), &text)

@@ -17,4 +17,4 @@ pub use credential::Credential;
 pub use machine::{Machine, RandomIds, SystemClock};
 pub use packs::{PackJob, run_pack_job};
 pub use squall_api::Reloaded;
-pub use start::{Options, Server, StartError};
+pub use start::{Options, Server, StartError, rule_files};

@@ -8,8 +8,9 @@ use futures::future;
 use squall_api::Reloaded;
 use squall_chat::adapters::terminal::{NETWORK, Terminal};
 use squall_content::{Diagnostic, Loaded, Severity, Sources};
+use squall_engine::confirmation::lint;
 use squall_engine::confirmation::policy::{self, Policy};
-use squall_engine::{Engine, Parts, Settings};
+use squall_engine::{Engine, Parts, Principal, Settings};
 use squall_runners::{Config, Workers};
 use squall_store::crypto::Key;
 use squall_store::sqlite::{Options as StoreOptions, Sqlite};
@@ -95,6 +96,7 @@ impl Loader {
         let found = loaded.diagnostics.split_off(before);
         self.tell(engine, &policy, &found).await;
         loaded.diagnostics.extend(found);
+        loaded.diagnostics.extend(lint::check(&loaded.registry, Some(&policy), None));
         let summary = self.remember(&loaded);
         squall_model::crash_point!("K20");
         engine.swap(loaded.registry, policy);
@@ -196,6 +198,7 @@ impl Server {
                 loaded.diagnostics.iter().filter(|d| d.is_error()).map(|d| d.to_string()).collect();
             return Err(StartError::Policy(broken.join("\n")));
         };
+        loaded.diagnostics.extend(lint::check(&loaded.registry, Some(&policy), None));
         loader.remember(&loaded);
         report(&loaded.diagnostics);
         let ids = Arc::new(RandomIds::new()?);
@@ -271,7 +274,8 @@ impl Server {
         let engine = self.engine.clone();
         let due = stopped.clone();
         self.tasks.push(tokio::spawn(async move { engine.run_due(due).await }));
-        self.tasks.push(tokio::spawn(sweep(self.engine.clone(), stopped)));
+        self.tasks.push(tokio::spawn(sweep(self.engine.clone(), stopped.clone())));
+        self.tasks.push(tokio::spawn(tell_head(self.engine.clone(), stopped)));
         Ok(())
     }
 
@@ -323,6 +327,35 @@ impl Server {
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often expired datastore items are removed; they are invisible from their moment on anyway.
 const SWEEP: Duration = Duration::from_secs(60);
+
+/// How often the last hash of the audit log is told: whoever keeps the log elsewhere can prove by it that nothing was cut off.
+const HEAD: Duration = Duration::from_secs(86_400);
+
+async fn tell_head(engine: Engine, mut stop: watch::Receiver<bool>) {
+    loop {
+        match engine.store().audit_head() {
+            Ok(Some(row)) => {
+                let sha: String = row.sha.iter().map(|b| format!("{b:02x}")).collect();
+                tracing::info!(row = row.seq, %sha, "the head of the audit log");
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "cannot read the head of the audit log"),
+        }
+        if let Ok(open) = engine.broken(true, &Principal::internal()) {
+            let overdue = open.iter().filter(|broken| engine.now() > broken.review_until).count();
+            if overdue > 0 {
+                tracing::warn!(
+                    overdue,
+                    "broken glasses wait for their review; `squall confirmations reviews` lists them"
+                );
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HEAD) => {}
+            _ = stop.changed() => return,
+        }
+    }
+}
 
 async fn sweep(engine: Engine, mut stop: watch::Receiver<bool>) {
     loop {
@@ -441,8 +474,8 @@ fn sweep_spools(data: &Path, engine: &Engine, workers: &Workers) -> Result<(), S
     Ok(())
 }
 
-/// The files of a directory of rules, by name. One that cannot be read is read as nothing that parses.
-fn rule_files(dir: &Path) -> Vec<(String, String)> {
+/// The files of a directory of rules with their texts, by name. One that cannot be read is read as nothing that parses.
+pub fn rule_files(dir: &Path) -> Vec<(String, String)> {
     // What cannot be read is broken, never empty: no rules would mean that nothing is asked.
     let unread = |path: &Path, error: &std::io::Error| (path.display().to_string(), format!("cannot be read: {error}"));
     let entries = match std::fs::read_dir(dir) {

@@ -1,6 +1,7 @@
 //! What one commit changes.
 
-use crate::rows::{Confirmation, Due, DueKind, Entry, Item, ItemScope, Message, Outgoing, Slot, Token, User};
+use crate::people::{ApiKey, Factor, Linked, User};
+use crate::rows::{Confirmation, Due, DueKind, Entry, Item, ItemScope, Message, Outgoing, Slot, Token};
 use squall_model::{Change, Execution, ExecutionId, Timestamp, Value};
 
 /// Changes that happen together or not at all.
@@ -125,6 +126,59 @@ pub enum Op {
     },
     /// Writes a user.
     PutUser(Box<User>),
+    /// Conflict unless the user is still as it was read (`None`: there is none): for changes that were decided on it.
+    SameUser {
+        /// The name.
+        name: String,
+        /// What was read.
+        was: Option<Box<User>>,
+    },
+    /// Says whose an identity on a chat network is; whose it was before does not matter.
+    Link(Box<Linked>),
+    /// An identity is nobody's any more. Conflict unless it is this user's.
+    Unlink {
+        /// The network.
+        network: String,
+        /// The workspace, or empty.
+        workspace: String,
+        /// The stable id there.
+        user_id: String,
+        /// Whose it was.
+        user: String,
+    },
+    /// Every identity of a user is nobody's any more.
+    UnlinkAll {
+        /// Whose.
+        user: String,
+    },
+    /// Writes the second factor of a user.
+    PutFactor(Box<Factor>),
+    /// A code of a second factor was given. Conflict unless there is a factor and `step` is later than every one used before.
+    UseFactor {
+        /// Whose.
+        user: String,
+        /// The time step of the code.
+        step: u64,
+        /// What for, and when; the factor counts from now on.
+        proof: Option<(String, Timestamp)>,
+    },
+    /// Removes the second factor of a user; nothing happens when there is none.
+    DeleteFactor {
+        /// Whose.
+        user: String,
+    },
+    /// Writes an API key. Conflict when another one has the hash.
+    PutApiKey(Box<ApiKey>),
+    /// Deletes an API key; nothing happens when there is none.
+    DeleteApiKey {
+        /// Which.
+        id: String,
+    },
+    /// Deletes every API key of a user; nothing happens when there is none.
+    DeleteApiKeysOf {
+        /// Whose.
+        user: String,
+    },
     /// Writes a token; drops a few that expired more than a day before it was made.
     PutToken(Box<Token>),
     /// Deletes a token.

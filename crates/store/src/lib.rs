@@ -15,15 +15,18 @@ mod blobs;
 mod crc;
 pub mod crypto;
 pub mod memory;
+mod people;
 mod rows;
 pub mod sqlite;
 mod stored;
 
 pub use batch::{Batch, Op};
+pub use people::{ApiKey, Factor, Linked, User};
 pub use rows::{
-    AuditRow, Confirmation, ConfirmationFilter, Due, DueKind, Entry, Fact, Filter, Item, ItemScope, Message,
+    AuditFilter, AuditRow, Confirmation, ConfirmationFilter, Due, DueKind, Entry, Fact, Filter, Item, ItemScope,
+    Message,
 };
-pub use rows::{Order, Outgoing, Page, Slot, Token, User};
+pub use rows::{Order, Outgoing, Page, Slot, Token};
 
 use futures::future::BoxFuture;
 use squall_model::{Execution, ExecutionId, Timestamp};
@@ -142,6 +145,11 @@ pub trait Store: Send + Sync {
 
     /// The audit log from `from` on (the first row is 1), in order; at most `limit` rows.
     fn audit(&self, from: u64, limit: usize) -> Result<Vec<AuditRow>>;
+    /// What the audit log says that `filter` lets through, newest first; at most `limit` rows. Walks the log, which takes a
+    /// moment for a long one.
+    fn audit_found(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditRow>>;
+    /// The last row of the audit log: its hash covers everything before it.
+    fn audit_head(&self) -> Result<Option<AuditRow>>;
     /// What the audit log says about a confirmation, in order.
     fn audit_of(&self, confirmation: &str) -> Result<Vec<AuditRow>>;
     /// Follows the hash chain of the whole audit log, which takes a moment for a long one; how many rows there are.
@@ -154,6 +162,20 @@ pub trait Store: Send + Sync {
     fn users(&self, page: Page) -> Result<(Vec<User>, u64)>;
     /// A user by name.
     fn user(&self, name: &str) -> Result<Option<User>>;
+    /// Who somebody on a chat network is.
+    fn linked(&self, network: &str, workspace: &str, user_id: &str) -> Result<Option<Linked>>;
+    /// Every identity of a user, in order.
+    fn linked_to(&self, user: &str) -> Result<Vec<Linked>>;
+    /// Every linked identity, in order; one page and the number of all.
+    fn all_linked(&self, page: Page) -> Result<(Vec<Linked>, u64)>;
+    /// The second factor of a user.
+    fn factor(&self, user: &str) -> Result<Option<Factor>>;
+    /// Whether anybody has a second factor that counts.
+    fn has_factors(&self) -> Result<bool>;
+    /// An API key by the hash of its text.
+    fn api_key(&self, hash: &str) -> Result<Option<ApiKey>>;
+    /// API keys by id; one page and the number of all.
+    fn api_keys(&self, page: Page) -> Result<(Vec<ApiKey>, u64)>;
     /// A token by the SHA-256 of its text, if it has not expired at `now`.
     fn token(&self, sha: &[u8; 32], now: Timestamp) -> Result<Option<Token>>;
     /// A small setting of the store itself (schema epoch, boot id, …).

@@ -7,11 +7,12 @@
 //! Nothing here is random but by the seed, so a run can be repeated. Clones share one store.
 
 mod confirmations;
+mod people;
 mod state;
 
 use crate::{
-    AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Entry, Error, Fact, Filter, Item, ItemScope, Message,
-    Outgoing, Page, Result, Slot, Store, Token, User, conflict,
+    ApiKey, AuditFilter, AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Entry, Error, Fact, Factor, Filter,
+    Item, ItemScope, Linked, Message, Outgoing, Page, Result, Slot, Store, Token, User, conflict,
 };
 use futures::future::BoxFuture;
 use squall_model::{Execution, ExecutionId, Timestamp};
@@ -276,6 +277,12 @@ impl Store for Memory {
     fn audit(&self, from: u64, limit: usize) -> Result<Vec<AuditRow>> {
         self.read(|s| s.audit(from, limit))
     }
+    fn audit_found(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditRow>> {
+        self.read(|s| s.audit_found(filter, limit))
+    }
+    fn audit_head(&self) -> Result<Option<AuditRow>> {
+        self.read(|s| s.audit_found(&AuditFilter::default(), 1).pop())
+    }
     fn audit_of(&self, confirmation: &str) -> Result<Vec<AuditRow>> {
         self.read(|s| s.audit_of(confirmation))
     }
@@ -288,10 +295,36 @@ impl Store for Memory {
     fn user(&self, name: &str) -> Result<Option<User>> {
         self.read(|s| s.user(name))
     }
+    fn linked(&self, network: &str, workspace: &str, user_id: &str) -> Result<Option<Linked>> {
+        self.read(|s| s.people.linked(network, workspace, user_id))
+    }
+    fn linked_to(&self, user: &str) -> Result<Vec<Linked>> {
+        self.read(|s| s.people.linked_to(user))
+    }
+    fn all_linked(&self, page: Page) -> Result<(Vec<Linked>, u64)> {
+        self.read(|s| listed(&s.people.identities, page))
+    }
+    fn factor(&self, user: &str) -> Result<Option<Factor>> {
+        self.read(|s| s.people.factors.get(user).cloned())
+    }
+    fn has_factors(&self) -> Result<bool> {
+        self.read(|s| s.people.factors.values().any(|factor| factor.active))
+    }
+    fn api_key(&self, hash: &str) -> Result<Option<ApiKey>> {
+        self.read(|s| s.people.keys.values().find(|key| key.hash == hash).cloned())
+    }
+    fn api_keys(&self, page: Page) -> Result<(Vec<ApiKey>, u64)> {
+        self.read(|s| listed(&s.people.keys, page))
+    }
     fn token(&self, sha: &[u8; 32], now: Timestamp) -> Result<Option<Token>> {
         self.read(|s| s.token(sha, now))
     }
     fn meta(&self, name: &str) -> Result<Option<String>> {
         self.read(|s| s.meta(name))
     }
+}
+
+/// A page of a table and the number of all its rows.
+fn listed<K, V: Clone>(table: &BTreeMap<K, V>, page: Page) -> (Vec<V>, u64) {
+    (state::paged(table.values(), page).cloned().collect(), table.len() as u64)
 }

@@ -1,6 +1,6 @@
 //! The rows that are no executions.
 
-use squall_model::{ExecutionId, Secret, Status, Timestamp, Value};
+use squall_model::{ExecutionId, Status, Timestamp, Value};
 
 /// One entry of a workflow's log.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,21 +135,6 @@ pub struct Message {
     pub dedup: Option<String>,
 }
 
-/// A person or service that may log in.
-#[derive(Debug, Clone, PartialEq)]
-pub struct User {
-    /// The name.
-    pub name: String,
-    /// Argon2id in PHC text form; none for those who log in otherwise.
-    pub password: Option<Secret<String>>,
-    /// Role names.
-    pub roles: Vec<String>,
-    /// Whether it may log in.
-    pub active: bool,
-    /// When it was made.
-    pub created: Timestamp,
-}
-
 /// A token; only the hash of its text is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Token {
@@ -257,6 +242,25 @@ pub struct Entry {
     pub at: Timestamp,
     /// What it says, which the store never opens.
     pub value: String,
+}
+
+/// Which entries of the audit log to list. Empty fields let everything through; all given ones must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// By event.
+    pub event: Option<String>,
+    /// By who did it.
+    pub person: Option<String>,
+    /// By the confirmation that it is about.
+    pub confirmation: Option<String>,
+    /// By the execution that it is about.
+    pub execution: Option<ExecutionId>,
+    /// Written at or after.
+    pub since: Option<Timestamp>,
+    /// Written at or before.
+    pub until: Option<Timestamp>,
+    /// Numbers below this one alone: the next page of a listing, whose last row had it.
+    pub before: Option<u64>,
 }
 
 /// Which executions to list. Empty fields let everything through; all given ones must hold.

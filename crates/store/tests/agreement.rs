@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use squall_model::{Change, Map, Status, Value};
 use squall_store::memory::Memory;
 use squall_store::sqlite::{Options, Sqlite};
-use squall_store::{Batch, Confirmation, ConfirmationFilter, DueKind, Filter, ItemScope, Op, Order, Page, Store};
+use squall_store::{
+    AuditFilter, Batch, Confirmation, ConfirmationFilter, DueKind, Filter, ItemScope, Op, Order, Page, Store,
+};
 
 /// Few ids, keys and times, so that batches meet each other.
 const IDS: u32 = 5;
@@ -107,6 +109,22 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..3u8).prop_map(|n| Op::DeleteToken { sha: [n; 32] }),
         1 => "ada|bob".prop_map(|user| Op::DeleteTokensOf { user }),
         1 => "[ab]".prop_map(|name| Op::DeleteUser { name }),
+        1 => ("[ab]", any::<bool>()).prop_map(|(name, there)| {
+            Op::SameUser { was: there.then(|| Box::new(user(&name, &["r"]))), name }
+        }),
+        2 => ("[xy]", "[ab]").prop_map(|(user_id, user)| Op::Link(Box::new(linked(&user_id, &user)))),
+        1 => ("[xy]", "[ab]").prop_map(|(user_id, user)| {
+            Op::Unlink { network: "slack".to_owned(), workspace: "T1".to_owned(), user_id, user }
+        }),
+        1 => "[ab]".prop_map(|user| Op::UnlinkAll { user }),
+        1 => ("[ab]", 0..9u64).prop_map(|(user, step)| Op::PutFactor(Box::new(factor(&user, step)))),
+        1 => ("[ab]", 0..9u64, any::<bool>()).prop_map(|(user, step, proof)| {
+            Op::UseFactor { user, step, proof: proof.then(|| ("d".to_owned(), at(4))) }
+        }),
+        1 => "[ab]".prop_map(|user| Op::DeleteFactor { user }),
+        2 => ("[ab]", "[hi]").prop_map(|(id, hash)| Op::PutApiKey(Box::new(api_key(&id, &hash)))),
+        1 => "[ab]".prop_map(|id| Op::DeleteApiKey { id }),
+        1 => "ada|bob".prop_map(|user| Op::DeleteApiKeysOf { user }),
         6 => confirmation,
         2 => (prop::option::of("[ab]"), 0..9i64).prop_map(|(of, when)| audit("vote", of.as_deref(), when)),
         1 => ("[ab]", "[a-z]").prop_map(|(name, value)| Op::PutMeta { name, value }),
@@ -176,6 +194,23 @@ fn everything(store: &dyn Store) -> String {
         line(&store.meta(name).unwrap());
     }
     line(&store.users(page).unwrap());
+    line(&store.all_linked(page).unwrap());
+    line(&store.has_factors().unwrap());
+    line(&store.api_keys(page).unwrap());
+    for name in ["a", "b"] {
+        line(&store.linked_to(name).unwrap());
+        line(&store.factor(name).unwrap());
+    }
+    for name in ["h", "i", "x", "y", "p", "q"] {
+        line(&store.api_key(name).unwrap());
+        line(&store.linked("slack", "T1", name).unwrap());
+    }
+    line(&store.audit_head().unwrap());
+    let votes =
+        AuditFilter { event: Some("vote".to_owned()), confirmation: Some("a".to_owned()), ..Default::default() };
+    line(&store.audit_found(&votes, 2).unwrap());
+    let late = AuditFilter { since: Some(at(3)), until: Some(at(7)), before: Some(3), ..Default::default() };
+    line(&store.audit_found(&late, 9).unwrap());
     for name in ["a", "b", "aa", "ab", "ba", "bb"] {
         line(&store.confirmation(name).unwrap());
         line(&store.audit_of(name).unwrap());

@@ -6,7 +6,7 @@ use given::*;
 use squall_model::{Change, Map, Special, Status, Value};
 use squall_store::memory::Memory;
 use squall_store::sqlite::{Options, Sqlite};
-use squall_store::{Confirmation, ConfirmationFilter, DueKind, Filter, ItemScope, Op, Order, Page, Slot, Store};
+use squall_store::{Confirmation, ConfirmationFilter, DueKind, Filter, ItemScope, Op, Order, Page, Slot, Store, User};
 
 /// Each promise becomes a test for each store.
 macro_rules! promises {
@@ -48,6 +48,9 @@ promises! {
     a_request_is_taken_once
     users_and_tokens
     users_are_listed_by_name
+    a_change_decided_on_a_user_that_changed_is_refused
+    an_identity_is_of_one_user
+    a_factors_code_is_used_once
     a_deleted_user_and_its_tokens_are_gone
     a_confirmation_is_written_once_per_version
     a_code_is_not_given_again_for_a_day
@@ -445,8 +448,9 @@ fn a_request_is_taken_once(store: &dyn Store) {
 fn users_and_tokens(store: &dyn Store) {
     given(store, [Op::PutUser(Box::new(user("ada", &["admin"])))]);
     assert_eq!(store.user("ada").unwrap(), Some(user("ada", &["admin"])));
-    given(store, [Op::PutUser(Box::new(user("ada", &[])))]);
-    assert_eq!(store.user("ada").unwrap(), Some(user("ada", &[])));
+    let shown = User { shown: Some("Ada L.".to_owned()), groups: vec!["night".to_owned()], ..user("ada", &[]) };
+    given(store, [Op::PutUser(Box::new(shown.clone()))]);
+    assert_eq!(store.user("ada").unwrap(), Some(shown));
     assert_eq!(store.user("bob").unwrap(), None);
 
     given(store, [Op::PutToken(Box::new(token(1, 100)))]);
@@ -479,6 +483,49 @@ fn a_deleted_user_and_its_tokens_are_gone(store: &dyn Store) {
     assert_eq!(store.user("ada").unwrap(), None);
     let left = [1, 2, 3].map(|n| store.token(&[n; 32], at(0)).unwrap().is_some());
     assert_eq!(left, [false, false, true]);
+}
+
+fn a_change_decided_on_a_user_that_changed_is_refused(store: &dyn Store) {
+    let same = |was: Option<User>| Op::SameUser { name: "ada".to_owned(), was: was.map(Box::new) };
+    given(store, [same(None), Op::PutUser(Box::new(user("ada", &["a"])))]);
+    assert_eq!(refused(store, [same(None)]), "conflict: user ada: it was changed");
+    assert_eq!(refused(store, [same(Some(user("ada", &[])))]), "conflict: user ada: it was changed");
+    given(store, [same(Some(user("ada", &["a"]))), Op::PutUser(Box::new(user("ada", &["b"])))]);
+    assert_eq!(store.user("ada").unwrap(), Some(user("ada", &["b"])));
+}
+
+fn an_identity_is_of_one_user(store: &dyn Store) {
+    given(store, [Op::Link(Box::new(linked("U1", "ada"))), Op::Link(Box::new(linked("U2", "ada")))]);
+    assert_eq!(store.linked("slack", "T1", "U1").unwrap(), Some(linked("U1", "ada")));
+    assert_eq!(store.linked("slack", "", "U1").unwrap(), None);
+    given(store, [Op::Link(Box::new(linked("U1", "bob")))]);
+    assert_eq!(store.linked_to("ada").unwrap(), [linked("U2", "ada")]);
+    let unlink = |user: &str| Op::Unlink {
+        network: "slack".to_owned(),
+        workspace: "T1".to_owned(),
+        user_id: "U1".to_owned(),
+        user: user.to_owned(),
+    };
+    assert_eq!(refused(store, [unlink("ada")]), "conflict: identity slack:U1: it is not of ada");
+    given(store, [unlink("bob"), Op::UnlinkAll { user: "ada".to_owned() }]);
+    assert_eq!(store.all_linked(Page::default()).unwrap(), (vec![], 0));
+}
+
+fn a_factors_code_is_used_once(store: &dyn Store) {
+    let of = |step| Op::UseFactor { user: "ada".to_owned(), step, proof: Some(("d".to_owned(), at(5))) };
+    assert_eq!(refused(store, [of(1)]), "conflict: factor of ada: that code was used");
+    given(store, [Op::PutFactor(Box::new(factor("ada", 0)))]);
+    assert!(!store.has_factors().unwrap(), "it counts only after a first code");
+    given(store, [of(3)]);
+    assert!(store.has_factors().unwrap());
+    for again in [3, 2] {
+        assert_eq!(refused(store, [of(again)]), "conflict: factor of ada: that code was used");
+    }
+    given(store, [of(4)]);
+    let known = store.factor("ada").unwrap().unwrap();
+    assert_eq!((known.active, known.step, known.proof), (true, 4, Some(("d".to_owned(), at(5)))));
+    given(store, [Op::DeleteFactor { user: "ada".to_owned() }]);
+    assert_eq!(store.factor("ada").unwrap(), None);
 }
 
 const A: &str = "01HF0000000000000000000001";

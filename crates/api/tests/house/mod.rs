@@ -4,17 +4,18 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use squall_api::{Admin, Reloaded, Settings, State};
 use squall_content::{Sources, load};
-use squall_engine::people::hash_password;
-use squall_engine::{Engine, Parts, Role, Runtime};
+use squall_engine::confirmation::policy;
+use squall_engine::people::{hash_password, shown_by_authenticator};
+use squall_engine::{Engine, Parts, Principal, Role, Runtime};
 use squall_model::{Clock, ExecutionId, Future, Ids, Secret, Timestamp};
 use squall_store::memory::Memory;
 use squall_store::{Batch, Op, User, crypto};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -23,6 +24,9 @@ pub struct House {
     pub engine: Engine,
     pub app: Router,
     pub packs: TempDir,
+    sources: Sources,
+    /// Microseconds that the clock goes ahead.
+    ahead: Arc<AtomicI64>,
 }
 
 /// What a server said.
@@ -63,32 +67,87 @@ impl House {
             configs: Some(configs.clone()),
             ..Sources::default()
         };
+        let ahead = Arc::new(AtomicI64::new(0));
         let engine = Engine::new(Parts {
             store: Arc::new(Memory::new()),
-            clock: Arc::new(Machine),
+            clock: Arc::new(Machine(ahead.clone())),
             ids: Arc::new(Counted(AtomicU32::new(1))),
             runtime: Arc::new(Tokio),
             settings: squall_engine::Settings { datastore_key: Some(key()), ..Default::default() },
             registry: load(&sources).registry,
             policy: Default::default(),
         });
-        let admin = Arc::new(Reloads { engine: engine.clone(), sources });
+        let admin = Arc::new(Reloads { engine: engine.clone(), sources: sources.clone() });
         let settings = Settings { packs_dir: packs.path().to_owned(), configs_dir: configs, ..settings };
         let app = squall_api::app(State::with(engine.clone(), admin, settings));
-        House { engine, app, packs }
+        House { engine, app, packs, sources, ahead }
+    }
+
+    /// Moves the clock on.
+    pub fn later(&self, by: Duration) {
+        self.ahead.fetch_add(by.as_micros() as i64, Ordering::Relaxed);
+    }
+
+    /// Writes files of packs and puts them in force with these rules of confirmation.
+    pub fn give(&self, files: &[(&str, &str)], rules: &str) {
+        for (path, text) in files {
+            let path = self.packs.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let (policy, found) = policy::read(&[("rules.yaml".to_owned(), rules.to_owned())]);
+        assert!(found.is_empty(), "{found:?}");
+        self.engine.swap(load(&self.sources).registry, Arc::new(policy.unwrap()));
+    }
+
+    /// A user with further roles; answers a token.
+    pub async fn person(&self, name: &str, role: Role, roles: &[&str]) -> String {
+        let token = self.user(name, role).await;
+        for role in roles {
+            self.engine.grant_role(name, role, &Principal::internal()).await.unwrap();
+        }
+        token
+    }
+
+    pub async fn post(&self, token: &str, path: &str, body: Json) -> Answer {
+        self.call(Some(token), "POST", path, Some(body)).await
+    }
+
+    pub async fn put(&self, token: &str, path: &str, body: Json) -> Answer {
+        self.call(Some(token), "PUT", path, Some(body)).await
+    }
+
+    pub async fn delete(&self, token: &str, path: &str) -> Answer {
+        self.call(Some(token), "DELETE", path, None).await
+    }
+
+    /// Makes a second factor that counts; answers its secret.
+    pub async fn factor(&self, token: &str) -> String {
+        let made = self.post(token, "/v1/squall/factor", json!({})).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let secret = made.json()["secret"].as_str().unwrap().to_owned();
+        let first = self.put(token, "/v1/squall/factor", json!({"code": self.code(&secret)})).await;
+        assert_eq!(first.status, 200, "{}", first.text);
+        // The same code counts once, so the next one is for later.
+        self.later(Duration::from_secs(30));
+        secret
+    }
+
+    /// What an authenticator shows now.
+    pub fn code(&self, secret: &str) -> String {
+        shown_by_authenticator(secret, self.engine.now())
     }
 
     /// A user of this role; answers a token.
     pub async fn user(&self, name: &str, role: Role) -> String {
         let user = User {
-            name: name.into(),
             password: Some(Secret::new(hash_password("correct horse", self.engine.ids()).unwrap())),
             roles: vec![role.as_str().into()],
-            active: true,
-            created: self.engine.now(),
+            ..User::new(name, self.engine.now())
         };
         self.engine.store().commit(Batch::from(Op::PutUser(Box::new(user)))).await.unwrap();
-        let minted = self.engine.mint(name, Duration::from_secs(600), None, squall_model::Value::map()).await.unwrap();
+        let minted =
+            self.engine.mint(name, Duration::from_secs(86_400), None, squall_model::Value::map()).await.unwrap();
         minted.text.expose("a test sends it").clone()
     }
 
@@ -153,12 +212,12 @@ impl Admin for Reloads {
     }
 }
 
-struct Machine;
+struct Machine(Arc<AtomicI64>);
 
 impl Clock for Machine {
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Timestamp::from_micros(since.as_micros() as i64)
+        Timestamp::from_micros(since.as_micros() as i64 + self.0.load(Ordering::Relaxed))
     }
     fn monotonic(&self) -> Duration {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap()

@@ -135,13 +135,7 @@ impl House {
 
     /// A user with a role, linked to the identity of the same name.
     pub async fn person(&self, name: &str, role: &str) {
-        let user = User {
-            name: name.into(),
-            password: None,
-            roles: vec![role.into()],
-            active: true,
-            created: self.engine.now(),
-        };
+        let user = User { roles: vec![role.into()], ..User::new(name, self.engine.now()) };
         self.engine.store().commit(Batch::from(Op::PutUser(Box::new(user)))).await.unwrap();
         let identity = Identity { network: "test".into(), workspace: None, user_id: format!("U-{name}") };
         let admin = Principal { user: "root".into(), role: Role::Admin, via: Via::Token };

@@ -1,8 +1,8 @@
-//! `squall confirm`, `squall deny`, `squall confirmations`: answers, and what waits for them.
+//! `squall confirm`, `deny`, `withdraw`, `confirmations`: answers, what waits for them, and broken glasses.
 
 use crate::client::{Client, escaped};
-use crate::exit::Done;
-use crate::output::{Form, cell, say, table};
+use crate::exit::{Done, Stop};
+use crate::output::{Form, cell, say, shown, table};
 use clap::{Args, Subcommand};
 use squall_model::{Map, Value};
 
@@ -11,17 +11,21 @@ use squall_model::{Map, Value};
 pub struct Confirm {
     /// The code, e.g. K7Q-4M9.
     code: String,
-    /// The phrase to type where one is asked for, or a note.
-    rest: Vec<String>,
-    /// Run it without the others, where the rule allows that to you; needs a reason of 15 characters or more.
+    /// The phrase to type, where one is asked for.
+    #[arg(long)]
+    phrase: Option<String>,
+    /// A note that is kept with the answer.
+    #[arg(long, short, visible_alias = "message", short_alias = 'm')]
+    note: Option<String>,
+    /// A code of your second factor, where one is asked for.
+    #[arg(long, value_name = "DIGITS")]
+    factor: Option<String>,
+    /// Run it without the others, where a rule allows that to you; needs a reason of 15 characters or more in `-m`.
     #[arg(long)]
     break_glass: bool,
     /// Take your own yes back.
-    #[arg(long, conflicts_with = "break_glass")]
+    #[arg(long, conflicts_with_all = ["break_glass", "phrase", "note", "factor"])]
     undo: bool,
-    /// Why.
-    #[arg(long, short)]
-    message: Option<String>,
 }
 
 /// Say no to what waits under a code, or withdraw what you asked for.
@@ -30,8 +34,15 @@ pub struct Deny {
     /// The code.
     code: String,
     /// Why.
-    #[arg(long, short)]
+    #[arg(long, short, visible_alias = "reason")]
     message: Option<String>,
+}
+
+/// Take back what you asked for: it is not run.
+#[derive(Args)]
+pub struct Withdraw {
+    /// The code.
+    code: String,
 }
 
 /// What waits for people.
@@ -39,9 +50,18 @@ pub struct Deny {
 pub struct Confirmations {
     #[command(subcommand)]
     what: Option<Which>,
+    /// Those that you asked for.
+    #[arg(long)]
+    mine: bool,
+    /// Those that wait for your answer.
+    #[arg(long)]
+    answerable: bool,
     /// Those that are finished as well.
     #[arg(long)]
     all: bool,
+    /// For this action.
+    #[arg(long)]
+    action: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -51,33 +71,66 @@ enum Which {
         /// Its code or id.
         which: String,
     },
+    /// Show what the audit log says about one.
+    Audit {
+        /// Its code or id.
+        which: String,
+    },
+    /// Show broken glasses that nobody has reviewed yet.
+    Reviews {
+        /// Those that are reviewed as well.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Review a broken glass, as somebody who had no part in it.
+    Review {
+        /// Its code or id.
+        which: String,
+        /// What is to be said about it, e.g. "it was right: the site was down".
+        #[arg(long, short)]
+        message: String,
+    },
+}
+
+/// The fields of an answer that were given.
+fn body<const N: usize>(fields: [(&str, Option<&str>); N]) -> Map {
+    let given = fields.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into())));
+    given.chain([("via".into(), "cli".into())]).collect()
 }
 
 impl Confirm {
     pub fn run(&self, client: &Client, form: Form) -> Done {
-        let word = match (self.break_glass, self.undo) {
-            (true, _) => "breakglass",
-            (false, true) => "unconfirm",
-            (false, false) => "grant",
-        };
-        let rest = self.message.clone().or_else(|| (!self.rest.is_empty()).then(|| self.rest.join(" ")));
-        answer(client, &self.code, word, rest, form)
+        let (note, factor) = (self.note.as_deref(), self.factor.as_deref());
+        if self.undo {
+            return answer(client, &self.code, "unconfirm", body([]), false, form);
+        }
+        if self.break_glass {
+            let reason = note.ok_or_else(|| Stop::Usage("--break-glass needs a reason: -m \"…\"".into()))?;
+            let body = body([("reason", Some(reason)), ("factor", factor)]);
+            return answer(client, &self.code, "breakglass", body, true, form);
+        }
+        let body = body([("phrase", self.phrase.as_deref()), ("note", note), ("factor", factor)]);
+        answer(client, &self.code, "grant", body, true, form)
     }
 }
 
 impl Deny {
     pub fn run(&self, client: &Client, form: Form) -> Done {
-        answer(client, &self.code, "deny", self.message.clone(), form)
+        answer(client, &self.code, "deny", body([("reason", self.message.as_deref())]), false, form)
     }
 }
 
-/// Answers with the digest of what is shown now, so that nothing else than that is agreed to.
-fn answer(client: &Client, which: &str, word: &str, rest: Option<String>, form: Form) -> Done {
+impl Withdraw {
+    pub fn run(&self, client: &Client, form: Form) -> Done {
+        answer(client, &self.code, "withdraw", body([]), false, form)
+    }
+}
+
+/// Answers. A yes carries the digest of what is shown now, so that nothing else than that is agreed to.
+fn answer(client: &Client, which: &str, word: &str, mut body: Map, with_digest: bool, form: Form) -> Done {
     let record = client.get(&format!("confirmations/{}", escaped(which)))?;
-    let mut body = Map::new();
-    body.insert("digest".into(), cell(&record, "digest").into());
-    if let Some(rest) = rest {
-        body.insert("note".into(), rest.into());
+    if with_digest {
+        body.insert("digest".into(), cell(&record, "digest").into());
     }
     let id = cell(&record, "id");
     let answered = client.post(&format!("confirmations/{}/{word}", escaped(&id)), &body.into())?;
@@ -87,13 +140,37 @@ fn answer(client: &Client, which: &str, word: &str, rest: Option<String>, form: 
 
 impl Confirmations {
     pub fn run(&self, client: &Client, form: Form) -> Done {
-        if let Some(Which::Show { which }) = &self.what {
-            let record = client.get(&format!("confirmations/{}", escaped(which)))?;
-            form.print(&record, || cell(&record, "question"));
-            return Ok(());
+        match &self.what {
+            None => self.list(client, form),
+            Some(Which::Show { which }) => {
+                let record = client.get(&format!("confirmations/{}", escaped(which)))?;
+                form.print(&record, || whole(&record));
+                Ok(())
+            }
+            Some(Which::Audit { which }) => {
+                let rows = client.get(&format!("confirmations/{}/audit", escaped(which)))?;
+                form.print(&rows, || super::audit::rows(rows.as_list().unwrap_or_default()));
+                Ok(())
+            }
+            Some(Which::Reviews { all }) => reviews(client, *all, form),
+            Some(Which::Review { which, message }) => {
+                let body = Value::from_pairs([("verdict", message.as_str())]);
+                let closed = client.post(&format!("confirmations/{}/review", escaped(which)), &body)?;
+                form.print(&closed, || format!("reviewed by {}", cell(&closed, "closed_by")));
+                Ok(())
+            }
         }
-        let state = if self.all { "" } else { "?state=open" };
-        let found = client.get(&format!("confirmations{state}"))?;
+    }
+
+    fn list(&self, client: &Client, form: Form) -> Done {
+        let mut path = format!("confirmations?mine={}&answerable={}", self.mine, self.answerable);
+        if !self.all {
+            path.push_str("&state=open");
+        }
+        if let Some(action) = &self.action {
+            path.push_str(&format!("&action={}", escaped(action)));
+        }
+        let found = client.get(&path)?;
         let rows = found.as_list().unwrap_or_default();
         if rows.is_empty() && !form.json && !form.yaml {
             say("nothing waits for an answer");
@@ -108,66 +185,56 @@ impl Confirmations {
                 ("needs", "need"),
                 ("until (UTC)", "expires_at"),
             ];
-            table(&columns, rows)
+            table(&columns, &rows.iter().map(flat).collect::<Vec<_>>())
         });
         Ok(())
     }
 }
 
-/// Say that somebody on a chat network is a squall user.
-#[derive(Args)]
-pub struct Link {
-    /// The network and the stable id there: `terminal:alice`.
-    identity: String,
-    /// The squall user.
-    user: String,
+/// The needs of a record as one text, for a table.
+fn flat(record: &Value) -> Value {
+    let mut map = record.as_map().cloned().unwrap_or_default();
+    let needs: Vec<&str> =
+        record.get("need").and_then(Value::as_list).unwrap_or_default().iter().filter_map(Value::as_str).collect();
+    map.insert("need".into(), needs.join(" and ").into());
+    map.into()
 }
 
-impl Link {
-    pub fn run(&self, client: &Client, form: Form) -> Done {
-        let (network, user_id) = self.identity.split_once(':').ok_or_else(|| {
-            crate::exit::Stop::Usage(format!("`{}` must be network:id, e.g. terminal:alice", self.identity))
-        })?;
-        let body = Value::from_pairs([("network", network), ("user_id", user_id), ("user", self.user.as_str())]);
-        let linked = client.put("squall/links", &body)?;
-        form.print(&linked, || format!("{} is `{}` from now on", self.identity, self.user));
-        Ok(())
+/// The question, who answered it and how it ended.
+fn whole(record: &Value) -> String {
+    let mut text = cell(record, "question");
+    for vote in record.get("votes").and_then(Value::as_list).unwrap_or_default() {
+        let (by, note) = (cell(vote, "by"), cell(vote, "note"));
+        let word = if cell(vote, "ballot") == "grant" { "yes" } else { "no" };
+        let gone = if cell(vote, "withdrawn_at").is_empty() { "" } else { ", taken back" };
+        let note = if note.is_empty() { String::new() } else { format!(": {}", shown(&note)) };
+        text.push_str(&format!("\n{word} of {by} at {} ({}{gone}){note}", cell(vote, "at"), cell(vote, "via")));
     }
-}
-
-#[derive(Subcommand)]
-pub enum User {
-    /// Make or change a user.
-    Set {
-        /// The name.
-        name: String,
-        /// `guest`, `observer`, `operator` or `admin`.
-        #[arg(long)]
-        role: Option<String>,
-        /// A password of at least eight characters.
-        #[arg(long)]
-        password: Option<String>,
-        /// Whether they may log in.
-        #[arg(long)]
-        active: Option<bool>,
-    },
-}
-
-impl User {
-    pub fn run(&self, client: &Client, form: Form) -> Done {
-        let User::Set { name, role, password, active } = self;
-        let mut body = Map::new();
-        if let Some(role) = role {
-            body.insert("role".into(), role.as_str().into());
-        }
-        if let Some(password) = password {
-            body.insert("password".into(), password.as_str().into());
-        }
-        if let Some(active) = active {
-            body.insert("active".into(), (*active).into());
-        }
-        let user = client.put(&format!("squall/users/{}", escaped(name)), &body.into())?;
-        form.print(&user, || format!("user `{name}` is stored"));
-        Ok(())
+    let (by, at) = (cell(record, "by"), cell(record, "decided_at"));
+    if !at.is_empty() {
+        let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+        text.push_str(&format!("\n{}{by} at {at}", cell(record, "state")));
     }
+    text
+}
+
+fn reviews(client: &Client, all: bool, form: Form) -> Done {
+    let found = client.get(&format!("confirmations/reviews?all={all}"))?;
+    let rows = found.as_list().unwrap_or_default();
+    if rows.is_empty() && !form.json && !form.yaml {
+        say("no broken glass waits for a review");
+        return Ok(());
+    }
+    form.print(&found, || {
+        let columns = [
+            ("confirmation", "confirmation"),
+            ("broken by", "person"),
+            ("at", "broken"),
+            ("review until", "due"),
+            ("verdict", "verdict"),
+            ("reviewed by", "closed_by"),
+        ];
+        table(&columns, rows)
+    });
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The commands of `squall`. One module for each; a line in [`Command`] adds one.
 
 mod alias;
+mod audit;
 mod backup;
 mod chat;
 mod confirm;
@@ -12,6 +13,8 @@ mod history;
 mod key;
 mod pack;
 mod packs_job;
+mod people;
+mod policy;
 mod repl;
 mod rerun;
 mod run;
@@ -23,7 +26,7 @@ mod up;
 pub use execution::{Execution, print as print_execution};
 pub use key::Key;
 pub use pack::Pack;
-pub use run::{People, execute};
+pub use run::{People, execute, schemas};
 pub use server::summary as reload_summary;
 
 use crate::client::{Client, Target, Where, WhereFirst};
@@ -74,12 +77,22 @@ enum Command {
     Confirm(On<confirm::Confirm>),
     /// Say no to what waits under a code, or withdraw what you asked for.
     Deny(On<confirm::Deny>),
+    /// Take back what you asked for and what still waits.
+    Withdraw(On<confirm::Withdraw>),
     /// What waits for people.
     Confirmations(On<confirm::Confirmations>),
-    /// Make and change users.
-    User(Of<confirm::User>),
-    /// Say that somebody on a chat network is a squall user.
-    Link(On<confirm::Link>),
+    /// Who would be asked about a command; whether the rules of confirmation hold together.
+    Policy(Of<policy::Policy>),
+    /// Make, change, show and delete users, their passwords and second factors.
+    #[command(visible_alias = "users")]
+    User(Of<people::User>),
+    /// Give and take roles.
+    #[command(visible_alias = "roles")]
+    Role(Of<people::Role>),
+    /// Say who somebody on a chat network is; without arguments, list who is linked.
+    Link(On<people::Link>),
+    /// What happened around people and confirmations, and whether the log of it is whole.
+    Audit(Of<audit::Audit>),
     /// Look at executions, cancel, pause and resume them.
     #[command(visible_alias = "executions")]
     Execution(Of<Execution>),
@@ -136,8 +149,18 @@ fn run(cli: Cli) -> Done {
         Command::Run(On { after, what }) => what.run(&client(after)?, form),
         Command::Confirm(On { after, what }) => what.run(&client(after)?, form),
         Command::Deny(On { after, what }) => what.run(&client(after)?, form),
+        Command::Withdraw(On { after, what }) => what.run(&client(after)?, form),
         Command::Confirmations(On { after, what }) => what.run(&client(after)?, form),
-        Command::User(Of { after, what }) => what.run(&client(after)?, form),
+        Command::Policy(Of { after, what }) => {
+            let target = Target::of(first, after);
+            what.run(|| Client::connect(&target), &target, form)
+        }
+        Command::User(Of { after, what }) => {
+            let target = Target::of(first, after);
+            what.run(&Client::connect(&target)?, &target, form)
+        }
+        Command::Role(Of { after, what }) => what.run(&client(after)?, form),
+        Command::Audit(Of { after, what }) => what.run(&client(after)?, form),
         Command::Link(On { after, what }) => what.run(&client(after)?, form),
         Command::Execution(Of { after, what }) => what.run(&client(after)?, form),
         Command::Key(Of { after, what }) => what.run(&client(after)?, form),

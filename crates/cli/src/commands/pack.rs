@@ -6,8 +6,10 @@ use crate::client::{Client, Target};
 use crate::exit::{Done, Stop};
 use crate::output::{Form, table};
 use clap::{Args, Subcommand};
-use squall_content::{Severity, Sources};
+use squall_content::{Diagnostic, Loaded, Severity, Sources};
+use squall_engine::confirmation::{lint, policy};
 use squall_model::{Value, to_json};
+use squall_server::rule_files;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,6 +83,12 @@ fn job(client: &Client, action: &str, words: &[String], form: Form) -> Done {
     if succeeded { Ok(()) } else { Err(Stop::Said) }
 }
 
+/// What is wrong with packs, and with the confirmations that they declare.
+fn checked(loaded: Loaded, rules: Option<&policy::Policy>) -> Vec<Diagnostic> {
+    let of_confirmations = lint::check(&loaded.registry, rules, None);
+    loaded.diagnostics.into_iter().chain(of_confirmations).collect()
+}
+
 /// Check packs without a server.
 #[derive(Args)]
 pub struct Check {
@@ -92,9 +100,10 @@ impl Check {
     pub fn run(&self, target: &Target, form: Form) -> Done {
         let diagnostics = if self.paths.is_empty() {
             let sources = Sources { packs: vec![target.data.join("packs")], ..Sources::default() };
-            squall_content::load(&sources).diagnostics
+            let (rules, _) = policy::read(&rule_files(&target.data.join("confirm.d")));
+            checked(squall_content::load(&sources), rules.as_ref())
         } else {
-            self.paths.iter().flat_map(|path| squall_content::check_pack(path).diagnostics).collect()
+            self.paths.iter().flat_map(|path| checked(squall_content::check_pack(path), None)).collect()
         };
         let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
         let all = Value::from(diagnostics.iter().map(|d| d.to_value()).collect::<Vec<_>>());

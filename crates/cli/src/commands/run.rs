@@ -4,7 +4,7 @@ use super::execution::{self, print};
 use crate::client::Client;
 use crate::exit::{self, Done, Stop};
 use crate::output::Form;
-use crate::{cast, client};
+use crate::{cast, client, output};
 use clap::Args;
 use squall_model::{Map, Value};
 use std::time::{Duration, Instant};
@@ -44,6 +44,42 @@ pub fn execute(client: &Client, action: &str, words: &[String]) -> Result<Starte
     Ok(Started { execution: client.post("executions", &body)? })
 }
 
+/// Says what became of a confirmation; the exit code when it was not released.
+fn told(record: &Value) -> Option<u8> {
+    let text = |key: &str| output::shown(&execution::text(record, key));
+    let (by, reason, cause) = (text("by"), text("reason"), text("cause"));
+    let because = |why: &str| if why.is_empty() { String::new() } else { format!(": {why}") };
+    let (line, code) = match execution::text(record, "state").as_str() {
+        "released" if record.get("bypassed").and_then(Value::as_bool) == Some(true) => {
+            (format!("released by breaking the glass, by {by}{}", because(&reason)), None)
+        }
+        "released" => (format!("confirmed by {by}"), None),
+        "denied" => (format!("refused by {by}{}; it was not run", because(&reason)), Some(exit::DENIED)),
+        "expired" => ("nobody confirmed it in time; it was not run".to_owned(), Some(exit::EXPIRED)),
+        // Taking back what one asked for is a no as well.
+        "withdrawn" => {
+            let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+            (format!("withdrawn{by}{}; it was not run", because(&cause)), Some(exit::DENIED))
+        }
+        "void" => (format!("void{}; it was not run", because(&cause)), Some(exit::VOID)),
+        _ => return None,
+    };
+    eprintln!("{line}");
+    code
+}
+
+/// Whoever stops waiting is told that the run still waits.
+fn tell_when_interrupted(id: String) {
+    std::thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        let interrupted = runtime.block_on(tokio::signal::ctrl_c());
+        if interrupted.is_ok() {
+            eprintln!("\nno longer waiting: execution {id} is still held; `squall withdraw CODE` takes it back");
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        }
+    });
+}
+
 /// The parameters of an action with those of its runner under them.
 pub fn schemas(client: &Client, action: &str) -> Result<Map, Stop> {
     let found = client.find(&format!("actions/{}", client::escaped(action)))?;
@@ -71,9 +107,10 @@ pub fn schemas(client: &Client, action: &str) -> Result<Map, Stop> {
 impl Started {
     /// Waits for the end and tells it, by the exit code too; or says under which id it runs.
     pub fn tell(&self, client: &Client, form: Form, action: &str, no_wait: bool, patience: Duration) -> Done {
-        let held = self.question(client)?;
-        if let Some(question) = &held {
-            eprintln!("{question}");
+        let held = self.confirmation();
+        if let Some(id) = &held {
+            let record = client.get(&format!("confirmations/{}", client::escaped(id)))?;
+            eprintln!("{}", execution::text(&record, "question"));
         }
         if no_wait && held.is_some() {
             form.print(&self.execution, || format!("held as {}", execution::text(&self.execution, "id")));
@@ -83,26 +120,25 @@ impl Started {
             form.print(&self.execution, || format!("started `{action}` as {}", execution::text(&self.execution, "id")));
             return Ok(());
         }
+        if held.is_some() {
+            tell_when_interrupted(execution::text(&self.execution, "id"));
+        }
         let ended = self.wait(client, patience, People::WaitFor)?;
+        let decided = match &held {
+            Some(id) => told(&client.get(&format!("confirmations/{}", client::escaped(id)))?),
+            None => None,
+        };
         print(&ended, form);
-        let error = ended.at(&["result", "error"]).and_then(Value::as_str);
-        match (execution::text(&ended, "status").as_str(), held.is_some(), error) {
-            ("succeeded", _, _) => Ok(()),
-            (_, true, Some("denied")) => Err(Stop::Code(exit::DENIED)),
-            (_, true, Some("not confirmed in time")) => Err(Stop::Code(exit::EXPIRED)),
-            // The requester's own no withdraws it.
-            ("canceled", true, _) => Err(Stop::Code(exit::DENIED)),
-            (_, true, Some("void")) => Err(Stop::Code(exit::VOID)),
-            _ => Err(Stop::Said),
+        match (decided, execution::text(&ended, "status").as_str()) {
+            (Some(code), _) => Err(Stop::Code(code)),
+            (None, "succeeded") => Ok(()),
+            (None, _) => Err(Stop::Said),
         }
     }
 
-    /// The question that people are asked before it runs, if it waits for them.
-    fn question(&self, client: &Client) -> Result<Option<String>, Stop> {
-        let id = self.execution.at(&["result", "confirmation", "id"]).and_then(Value::as_str);
-        let Some(id) = id else { return Ok(None) };
-        let record = client.get(&format!("confirmations/{}", client::escaped(id)))?;
-        Ok(Some(execution::text(&record, "question")))
+    /// The id of the confirmation that it waits for, if it does.
+    fn confirmation(&self) -> Option<String> {
+        self.execution.at(&["confirmation", "id"]).and_then(Value::as_str).map(str::to_owned)
     }
 
     /// Waits for the end: in long calls where the server offers them, by looking now and then otherwise.

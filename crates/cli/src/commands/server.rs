@@ -54,11 +54,14 @@ pub struct Token {
     /// Valid for so many seconds.
     #[arg(long, value_name = "SECONDS")]
     ttl: Option<u64>,
+    /// For a program of this name that acts for the user: it never answers confirmations and manages nobody.
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
 }
 
 impl Token {
     pub fn run(&self, client: &Client) -> Done {
-        let answer = client.token(self.user.as_deref(), self.ttl)?;
+        let answer = client.token(self.user.as_deref(), self.ttl, self.agent.as_deref())?;
         let token = answer.get("token").and_then(Value::as_str);
         say(token.ok_or_else(|| Stop::Failed("the server gave no token".into()))?);
         Ok(())

@@ -18,6 +18,7 @@ pub mod decide;
 pub mod declare;
 pub mod digest;
 pub mod limits;
+pub mod lint;
 pub mod people;
 pub mod policy;
 pub mod record;

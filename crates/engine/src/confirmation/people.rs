@@ -374,24 +374,29 @@ fn is_of(person: &Person, who: &Who, is_requester: bool, question: &Question<'_>
     }
 }
 
-/// How many different people could fill each requirement now, for the text M14. The requester is counted for
-/// requirements of their own whoever they are.
+/// How many different people could fill each requirement now, for the text M14.
 pub fn possible(requirement: &Requirement, question: &Question<'_>) -> usize {
-    let mut found: Vec<PersonId> = Vec::new();
+    candidates(requirement, question).len()
+}
+
+/// Everybody who could fill a requirement now, as people read them. The requester is one for requirements of their own,
+/// whoever they are.
+pub fn candidates(requirement: &Requirement, question: &Question<'_>) -> Vec<(PersonId, String)> {
+    let mut found: Vec<(PersonId, String)> = Vec::new();
     for who in &requirement.who {
         if *who == Who::Requester && !requirement.exclude_requester {
-            found.push(question.requester.person.clone());
+            found.push((question.requester.person.clone(), question.requester.shown.clone()));
         }
         for person in question.directory.members(who) {
             let sure = Proof { person: &person, assurance: Assurance::A3, label: None };
             if eligible(requirement, &sure, question).is_ok() {
-                found.push(person.id);
+                found.push((person.id.clone(), person.shown()));
             }
         }
     }
     found.sort();
-    found.dedup();
-    found.len()
+    found.dedup_by(|a, b| a.0 == b.0);
+    found
 }
 
 /// How many votes count for each requirement: the assignment that leaves the fewest missing. Each vote, given as the

@@ -10,6 +10,7 @@ mod file;
 mod join;
 mod when;
 
+pub(super) use file::place;
 pub use file::{read, reload};
 pub use join::{Joined, Stamp, join};
 use when::When;
@@ -176,7 +177,12 @@ impl Policy {
 
     /// A rule by its id.
     pub fn rule(&self, id: &str) -> Option<&Arc<Rule>> {
-        self.rules.iter().map(|r| &r.rule).find(|rule| rule.id == id)
+        self.rules().find(|rule| rule.id == id)
+    }
+
+    /// Every rule, in the order of the files.
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules.iter().map(|rule| &rule.rule)
     }
 
     /// Everything that asks about a request: server rules that match and what content and caller declare, less what a

@@ -148,8 +148,14 @@ fn own_token(desk: &mut Desk) {
     let request = Request { who: agent.clone(), ..desk.requested("alice", "danger.burn", r#"{"what": "db2"}"#) };
     drop(desk.send(request));
     let (engine, id) = (desk.engine.clone(), record.id.to_string());
-    let yes = squall_engine::confirmation::decide::Verdict::Grant;
-    drop(desk.wait(async move { engine.answer(&id, yes, None, None, &agent).await }));
+    let yes = squall_engine::answers::Answering {
+        verdict: squall_engine::confirmation::decide::Verdict::Grant,
+        rest: None,
+        digest: None,
+        response: None,
+        way: squall_engine::confirmation::declare::Way::Api,
+    };
+    drop(desk.wait(async move { engine.answer_by(&id, yes, &agent).await }));
 }
 
 fn forged_header(desk: &mut Desk) {
@@ -296,6 +302,7 @@ const DOORS: &[(&str, &str, usize, &str)] = &[
     ("api/src/aliases.rs", ".command_with(", 1, "an alias and format that the caller chose"),
     ("chat/src/bot.rs", ".command(", 1, "chat"),
     ("engine/src/request.rs", "Execution::new(", 3, "REST and `st2 run`; stored as failed; looked at and not stored"),
+    ("engine/src/preview.rs", "Execution::new(", 1, "looked at and not stored"),
     ("engine/src/alias.rs", "Execution::new(", 1, "chat"),
     ("engine/src/spawn.rs", "Execution::new(", 1, "an Orquesta workflow"),
     ("engine/src/turn.rs", "starts.push_back(", 2, "chat; a restart while it is held"),

@@ -174,11 +174,9 @@ impl Desk {
 
     pub fn user(&mut self, name: &str, roles: &[&str], active: bool) {
         let user = User {
-            name: name.to_owned(),
-            password: None,
             roles: roles.iter().map(|r| (*r).to_owned()).collect(),
             active,
-            created: self.clock.now(),
+            ..User::new(name, self.clock.now())
         };
         self.commit(Op::PutUser(Box::new(user)).into());
     }
@@ -252,11 +250,7 @@ impl Desk {
     pub fn command(&self, person: &str, text: &str, message: &str) -> Command {
         Command {
             text: text.to_owned(),
-            who: Principal {
-                user: CHAT_USER.into(),
-                role: Role::Operator,
-                via: Via::Chat { network: "terminal".into(), user_id: person.to_owned() },
-            },
+            who: Principal { user: CHAT_USER.into(), role: Role::Operator, via: Via::Chat(identity(person)) },
             speaker: person.to_owned(),
             channel: "ops".into(),
             reply_to: Some(ReplyTo {
@@ -275,6 +269,7 @@ impl Desk {
             key: Some(format!("terminal/ops/{message}")),
             kind: true,
             notify: Value::Null,
+            reject_held: false,
         }
     }
 

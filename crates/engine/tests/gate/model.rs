@@ -284,11 +284,9 @@ impl Play {
         self.note(format!("{name}: active {active}, sre {has}"));
         self.insist(|desk| {
             let user = squall_store::User {
-                name: name.to_owned(),
-                password: None,
                 roles: ["operator", "sre"].iter().take(1 + usize::from(has)).map(|r| (*r).to_owned()).collect(),
                 active,
-                created: desk.now(),
+                ..squall_store::User::new(name, desk.now())
             };
             let (engine, store) = (desk.engine.clone(), desk.store.clone());
             use squall_store::Store;

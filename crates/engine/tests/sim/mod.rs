@@ -11,6 +11,7 @@ pub mod runner;
 use executor::{CountedIds, Dice, Executor, VirtualClock};
 use runner::{Ground, SimRunner};
 use squall_content::{Registry, Sources};
+use squall_engine::confirmation::Identity;
 use squall_engine::people::CHAT_USER;
 use squall_engine::{Command, Engine, Parts, Principal, Request, Rerun, Role, Settings, Via};
 use squall_model::{ActionRef, Clock, Execution, ExecutionId, Map, ReplyTo, Timestamp, Value};
@@ -346,7 +347,7 @@ async fn say(number: usize, user: &str, text: String, engine: &Engine) -> Result
         who: Principal {
             user: CHAT_USER.into(),
             role: Role::Operator,
-            via: Via::Chat { network: "terminal".into(), user_id: user.to_owned() },
+            via: Via::Chat(Identity { network: "terminal".into(), workspace: None, user_id: user.to_owned() }),
         },
         speaker: user.to_owned(),
         channel: "ops".into(),
@@ -355,6 +356,7 @@ async fn say(number: usize, user: &str, text: String, engine: &Engine) -> Result
         key: Some(format!("terminal/ops/{number}")),
         kind: true,
         notify: Value::Null,
+        reject_held: false,
     };
     let all = engine.command(&command).await.map_err(|e| e.to_string())?;
     Ok(all[0].execution.id)

@@ -4,11 +4,12 @@
 //! what is stored.
 
 use super::confirmations::Confirmations;
+use super::people::People;
 use crate::audit::{Chain, FIRST, Link, NONE_BEFORE};
 use crate::stored;
 use crate::{
-    AuditRow, Batch, Confirmation, Due, DueKind, Entry, Error, Fact, Filter, Item, ItemScope, Message, Op, Order,
-    Outgoing, Page, Result, Slot, TAKEN_KEPT, TAKEN_SWEEP, TOKEN_SWEEP, Token, User, conflict,
+    AuditFilter, AuditRow, Batch, Confirmation, Due, DueKind, Entry, Error, Fact, Filter, Item, ItemScope, Message, Op,
+    Order, Outgoing, Page, Result, Slot, TAKEN_KEPT, TAKEN_SWEEP, TOKEN_SWEEP, Token, User, conflict,
 };
 use squall_model::{Change, Execution, ExecutionId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,7 @@ pub(super) struct State {
     messages_keys: BTreeSet<(String, String)>,
     taken: BTreeMap<String, (ExecutionId, Timestamp)>,
     by_taken: BTreeSet<(Timestamp, String)>,
-    users: BTreeMap<String, User>,
+    pub(super) people: People,
     tokens: BTreeMap<[u8; 32], Token>,
     pub(super) confirmations: Confirmations,
     audit: Vec<AuditRow>,
@@ -59,7 +60,7 @@ enum Undo {
     Outgoing(Outgoing),
     Said(String),
     Taken(String, Option<(ExecutionId, Timestamp)>),
-    User(String, Option<User>),
+    People(Box<People>),
     Token([u8; 32], Option<Token>),
     Confirmation(String, Option<Box<Confirmation>>),
     Audited,
@@ -128,10 +129,6 @@ impl State {
             }
             Op::Say(message) => self.say(message, undo),
             Op::Taken { key, execution, at } => self.take(key, *execution, *at, undo)?,
-            Op::PutUser(user) => {
-                let earlier = self.users.insert(user.name.clone(), (**user).clone());
-                undo.push(Undo::User(user.name.clone(), earlier));
-            }
             Op::PutToken(token) => self.put_token(token, undo),
             Op::DeleteToken { sha } => {
                 let earlier = self.tokens.remove(sha);
@@ -141,9 +138,21 @@ impl State {
                 let gone: Vec<Token> = self.tokens.extract_if(.., |_, t| t.user == *user).map(|(_, t)| t).collect();
                 undo.extend(gone.into_iter().map(|token| Undo::Token(token.sha, Some(token))));
             }
-            Op::DeleteUser { name } => {
-                let earlier = self.users.remove(name);
-                undo.push(Undo::User(name.clone(), earlier));
+            Op::PutUser(_)
+            | Op::SameUser { .. }
+            | Op::DeleteUser { .. }
+            | Op::Link(_)
+            | Op::Unlink { .. }
+            | Op::UnlinkAll { .. }
+            | Op::PutFactor(_)
+            | Op::UseFactor { .. }
+            | Op::DeleteFactor { .. }
+            | Op::PutApiKey(_)
+            | Op::DeleteApiKey { .. }
+            | Op::DeleteApiKeysOf { .. } => {
+                if let Some(next) = self.people.after(op)? {
+                    undo.push(Undo::People(Box::new(std::mem::replace(&mut self.people, next))));
+                }
             }
             Op::PutConfirmation { row, expected } => {
                 self.confirmations.check(row, *expected)?;
@@ -213,7 +222,7 @@ impl State {
                 }
             }
             Undo::Taken(key, earlier) => self.put_taken(key, earlier),
-            Undo::User(name, earlier) => put(&mut self.users, name, earlier),
+            Undo::People(earlier) => self.people = *earlier,
             Undo::Token(sha, earlier) => put(&mut self.tokens, sha, earlier),
             Undo::Confirmation(id, earlier) => drop(self.confirmations.put(&id, earlier.map(|row| *row))),
             Undo::Audited => drop(self.audit.pop()),
@@ -499,6 +508,20 @@ impl State {
         self.audit.iter().filter(|row| row.seq >= from).take(limit).cloned().collect()
     }
 
+    pub(super) fn audit_found(&self, filter: &AuditFilter, limit: usize) -> Vec<AuditRow> {
+        let AuditFilter { event, person, confirmation, execution, since, until, before } = filter;
+        let fits = |row: &&AuditRow| {
+            event.as_ref().is_none_or(|event| *event == row.event)
+                && (person.is_none() || *person == row.person)
+                && (confirmation.is_none() || *confirmation == row.confirmation)
+                && (execution.is_none() || *execution == row.execution)
+                && since.is_none_or(|since| row.at >= since)
+                && until.is_none_or(|until| row.at <= until)
+                && before.is_none_or(|before| row.seq < before)
+        };
+        self.audit.iter().rev().filter(fits).take(limit).cloned().collect()
+    }
+
     pub(super) fn audit_of(&self, confirmation: &str) -> Vec<AuditRow> {
         self.audit.iter().filter(|row| row.confirmation.as_deref() == Some(confirmation)).cloned().collect()
     }
@@ -510,11 +533,11 @@ impl State {
     }
 
     pub(super) fn users(&self, page: Page) -> (Vec<User>, u64) {
-        (paged(self.users.values(), page).cloned().collect(), self.users.len() as u64)
+        (paged(self.people.users.values(), page).cloned().collect(), self.people.users.len() as u64)
     }
 
     pub(super) fn user(&self, name: &str) -> Option<User> {
-        self.users.get(name).cloned()
+        self.people.users.get(name).cloned()
     }
 
     pub(super) fn token(&self, sha: &[u8; 32], now: Timestamp) -> Option<Token> {

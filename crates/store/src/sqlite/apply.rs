@@ -1,9 +1,9 @@
 //! One batch as statements, inside a transaction of the writer.
 
 use super::prepare::{Delta, Write};
-use super::{audit, classify, confirmations, slots};
+use super::{audit, classify, confirmations, people, slots};
 use crate::stored::{self, NewTexts};
-use crate::{Due, DueKind, Error, Item, ItemScope, Message, Op, Outgoing, TAKEN_KEPT, TAKEN_SWEEP, Token, User};
+use crate::{Due, DueKind, Error, Item, ItemScope, Message, Op, Outgoing, TAKEN_KEPT, TAKEN_SWEEP, Token};
 use crate::{TOKEN_SWEEP, conflict};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, ToSql, params, params_from_iter};
 use squall_model::{Execution, ExecutionId, Status, Timestamp};
@@ -100,17 +100,24 @@ fn other(c: &Connection, op: &Op) -> Done {
             }
         }
         Op::Taken { key, execution, at } => taken(c, key, *execution, *at),
-        Op::PutUser(user) => put_user(c, user),
+        Op::PutUser(_)
+        | Op::SameUser { .. }
+        | Op::DeleteUser { .. }
+        | Op::Link(_)
+        | Op::Unlink { .. }
+        | Op::UnlinkAll { .. }
+        | Op::PutFactor(_)
+        | Op::UseFactor { .. }
+        | Op::DeleteFactor { .. }
+        | Op::PutApiKey(_)
+        | Op::DeleteApiKey { .. }
+        | Op::DeleteApiKeysOf { .. } => people::apply(c, op),
         Op::DeleteToken { sha } => {
             run(c, "DELETE FROM tokens WHERE sha = ?1", [sha.as_slice()])?;
             Ok(())
         }
         Op::DeleteTokensOf { user } => {
             run(c, TOKENS_OF, [user])?;
-            Ok(())
-        }
-        Op::DeleteUser { name } => {
-            run(c, "DELETE FROM users WHERE name = ?1", [name])?;
             Ok(())
         }
         Op::PutConfirmation { row, expected } => confirmations::put(c, row, *expected),
@@ -360,14 +367,6 @@ fn taken(c: &Connection, key: &str, execution: ExecutionId, at: Timestamp) -> Do
     let sql = "DELETE FROM taken WHERE key IN (SELECT key FROM taken WHERE at < ?1 ORDER BY at, key LIMIT ?2)";
     let old = at.micros().saturating_sub(TAKEN_KEPT);
     run(c, sql, params![old, TAKEN_SWEEP])?;
-    Ok(())
-}
-
-fn put_user(c: &Connection, user: &User) -> Done {
-    let sql = "INSERT OR REPLACE INTO users (name, password, roles, active, created) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let roles = serde_json::to_string(&user.roles).unwrap_or_default();
-    let password = user.password.as_ref().map(|p| p.expose("its hash is stored"));
-    run(c, sql, params![user.name, password, roles, user.active, user.created.micros()])?;
     Ok(())
 }
 

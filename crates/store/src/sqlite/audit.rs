@@ -6,10 +6,12 @@ use super::apply::{Done, Failed, run};
 use super::classify;
 use super::read::{all, limit, natural, some_id, text, time};
 use crate::audit::{Chain, FIRST, Link, NONE_BEFORE};
-use crate::{AuditRow, Error, Op, Result, stored};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use crate::{AuditFilter, AuditRow, Error, Op, Result, stored};
+use rusqlite::types::Value as Column;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 const LAST: &str = "SELECT seq, sha FROM audit ORDER BY seq DESC LIMIT 1";
+const COLUMNS: &str = "SELECT seq, at, event, person, confirmation, execution, data, previous, sha FROM audit WHERE 1";
 const ROWS: &str = "SELECT seq, at, event, person, confirmation, execution, data, previous, sha FROM audit \
                     WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
 const OF: &str = "SELECT seq, at, event, person, confirmation, execution, data, previous, sha \
@@ -69,6 +71,34 @@ pub(super) fn rows(c: &Connection, from: u64, count: usize) -> Result<Vec<AuditR
 
 pub(super) fn of(c: &Connection, confirmation: &str) -> Result<Vec<AuditRow>> {
     all(c, OF, [confirmation], audit_row)
+}
+
+/// Newest first. The conditions are looked at row by row, from the end of the log on.
+pub(super) fn found(c: &Connection, filter: &AuditFilter, count: usize) -> Result<Vec<AuditRow>> {
+    let AuditFilter { event, person, confirmation, execution, since, until, before } = filter;
+    let mut sql = String::from(COLUMNS);
+    let mut values: Vec<Column> = Vec::new();
+    let mut hold = |condition: &str, value: Option<Column>| {
+        if let Some(value) = value {
+            values.push(value);
+            sql.push_str(&format!(" AND {condition} ?{}", values.len()));
+        }
+    };
+    let text = |value: &Option<String>| value.clone().map(Column::Text);
+    hold("event =", text(event));
+    hold("person =", text(person));
+    hold("confirmation =", text(confirmation));
+    hold("execution =", execution.map(|id| Column::Blob(id.0.to_vec())));
+    hold("at >=", since.map(|at| Column::Integer(at.micros())));
+    hold("at <=", until.map(|at| Column::Integer(at.micros())));
+    hold("seq <", before.map(|seq| Column::Integer(seq.min(i64::MAX.cast_unsigned()).cast_signed())));
+    values.push(Column::Integer(limit(count)));
+    sql.push_str(&format!(" ORDER BY seq DESC LIMIT ?{}", values.len()));
+    all(c, &sql, params_from_iter(values), audit_row)
+}
+
+pub(super) fn head(c: &Connection) -> Result<Option<AuditRow>> {
+    Ok(found(c, &AuditFilter::default(), 1)?.pop())
 }
 
 /// Row by row, so that a long log is not in memory at once.

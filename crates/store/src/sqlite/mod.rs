@@ -14,6 +14,7 @@ mod confirmations;
 mod copy;
 mod examine;
 mod open;
+mod people;
 mod prepare;
 mod read;
 mod slots;
@@ -24,8 +25,8 @@ pub use examine::{Examined, examine};
 pub use open::{OnFatal, OpenError, Options, Synchronous};
 
 use crate::{
-    AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Entry, Error, Fact, Filter, Item, ItemScope, Message,
-    Outgoing, Page, Result, Slot, Store, Token, User,
+    ApiKey, AuditFilter, AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Entry, Error, Fact, Factor, Filter,
+    Item, ItemScope, Linked, Message, Outgoing, Page, Result, Slot, Store, Token, User,
 };
 use futures::future::BoxFuture;
 use squall_model::{Execution, ExecutionId, Timestamp};
@@ -250,6 +251,12 @@ impl Store for Sqlite {
     fn audit(&self, from: u64, limit: usize) -> Result<Vec<AuditRow>> {
         self.read(|c| audit::rows(c, from, limit))
     }
+    fn audit_found(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditRow>> {
+        self.read(|c| audit::found(c, filter, limit))
+    }
+    fn audit_head(&self) -> Result<Option<AuditRow>> {
+        self.read(audit::head)
+    }
     fn audit_of(&self, confirmation: &str) -> Result<Vec<AuditRow>> {
         self.read(|c| audit::of(c, confirmation))
     }
@@ -257,10 +264,31 @@ impl Store for Sqlite {
         self.read(audit::verify)
     }
     fn users(&self, page: Page) -> Result<(Vec<User>, u64)> {
-        self.read(|c| read::users(c, page))
+        self.read(|c| people::users(c, page))
     }
     fn user(&self, name: &str) -> Result<Option<User>> {
-        self.read(|c| read::user(c, name))
+        self.read(|c| people::user(c, name))
+    }
+    fn linked(&self, network: &str, workspace: &str, user_id: &str) -> Result<Option<Linked>> {
+        self.read(|c| people::linked(c, network, workspace, user_id))
+    }
+    fn linked_to(&self, user: &str) -> Result<Vec<Linked>> {
+        self.read(|c| people::linked_to(c, user))
+    }
+    fn all_linked(&self, page: Page) -> Result<(Vec<Linked>, u64)> {
+        self.read(|c| people::all_linked(c, page))
+    }
+    fn factor(&self, user: &str) -> Result<Option<Factor>> {
+        self.read(|c| people::factor(c, user))
+    }
+    fn has_factors(&self) -> Result<bool> {
+        self.read(people::has_factors)
+    }
+    fn api_key(&self, hash: &str) -> Result<Option<ApiKey>> {
+        self.read(|c| people::key(c, hash))
+    }
+    fn api_keys(&self, page: Page) -> Result<(Vec<ApiKey>, u64)> {
+        self.read(|c| people::keys(c, page))
     }
     fn token(&self, sha: &[u8; 32], now: Timestamp) -> Result<Option<Token>> {
         self.read(|c| read::token(c, sha, now))

@@ -3,12 +3,12 @@
 use super::apply::scope_text;
 use super::classify;
 use crate::{
-    Due, DueKind, Entry, Error, Fact, Filter, Item, ItemScope, Message, Order, Outgoing, Page, Result, Token, User,
-    blobs, stored,
+    Due, DueKind, Entry, Error, Fact, Filter, Item, ItemScope, Message, Order, Outgoing, Page, Result, Token, blobs,
+    stored,
 };
 use rusqlite::types::Value as Column;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
-use squall_model::{Execution, ExecutionId, Secret, Status, Timestamp};
+use squall_model::{Execution, ExecutionId, Status, Timestamp};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -52,9 +52,6 @@ const OUTGOING: &str = "SELECT id, network, channel, thread, body, dedup, create
                         FROM outbox INDEXED BY outbox_network WHERE network = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 const MESSAGES: &str = "SELECT channel, seq, at, author, bot, whisper, thread, body, dedup FROM messages \
                         WHERE channel = ?1 AND seq > ?2 ORDER BY seq DESC LIMIT ?3";
-const USERS: &str = "SELECT name, password, roles, active, created FROM users ORDER BY name LIMIT ?1 OFFSET ?2";
-const USERS_COUNT: &str = "SELECT count(*) FROM users";
-const USER: &str = "SELECT name, password, roles, active, created FROM users WHERE name = ?1";
 const TOKEN: &str = "SELECT sha, user, created, expires, execution, data FROM tokens WHERE sha = ?1 AND expires > ?2";
 const ENTRIES: &str =
     "SELECT list, key, at, value FROM entries INDEXED BY entries_order WHERE list = ?1 ORDER BY at, key LIMIT ?2";
@@ -91,9 +88,6 @@ pub(super) fn explain(c: &Connection) -> Result<Vec<(String, String)>> {
         ITEMS_COUNT,
         OUTGOING,
         MESSAGES,
-        USERS,
-        USERS_COUNT,
-        USER,
         TOKEN,
         ENTRIES,
         BLOB,
@@ -108,6 +102,7 @@ pub(super) fn explain(c: &Connection) -> Result<Vec<(String, String)>> {
     statements.push(super::apply::TOKENS_OF.to_owned());
     statements.extend(super::confirmations::statements());
     statements.extend(super::slots::STATEMENTS.iter().map(|sql| (*sql).to_owned()));
+    statements.extend(super::people::STATEMENTS.iter().map(|sql| (*sql).to_owned()));
     statements.extend(super::audit::STATEMENTS.iter().map(|sql| (*sql).to_owned()));
     let mut plans = Vec::new();
     for sql in statements {
@@ -505,31 +500,6 @@ pub(super) fn messages(c: &Connection, channel: &str, after: i64, count: usize) 
     })?;
     messages.reverse();
     Ok(messages)
-}
-
-fn user_row(row: &Row) -> rusqlite::Result<Result<User>> {
-    let name: String = row.get(0)?;
-    let roles = match serde_json::from_str(text(row, 2)?) {
-        Ok(roles) => roles,
-        Err(e) => return Ok(Err(Error::Damaged { what: format!("user {name}"), why: e.to_string() })),
-    };
-    Ok(Ok(User {
-        name,
-        password: row.get::<_, Option<String>>(1)?.map(Secret::new),
-        roles,
-        active: row.get(3)?,
-        created: time(row, 4)?,
-    }))
-}
-
-pub(super) fn users(c: &Connection, page: Page) -> Result<(Vec<User>, u64)> {
-    let count = one(c, USERS_COUNT, [], |row| natural(row, 0).map(Ok))?;
-    let (limit, offset) = bounds(page);
-    Ok((all(c, USERS, [limit, offset], user_row)?, count.unwrap_or(0)))
-}
-
-pub(super) fn user(c: &Connection, name: &str) -> Result<Option<User>> {
-    one(c, USER, [name], user_row)
 }
 
 pub(super) fn token(c: &Connection, sha: &[u8; 32], now: Timestamp) -> Result<Option<Token>> {

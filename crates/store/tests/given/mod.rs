@@ -4,7 +4,8 @@
 use futures::executor::block_on;
 use squall_model::{ActionRef, Change, Execution, ExecutionId, Map, Requested, Status, Timestamp, Value};
 use squall_store::{
-    Batch, Confirmation, Due, DueKind, Item, ItemScope, Message, Op, Outgoing, Result, Store, Token, User,
+    ApiKey, Batch, Confirmation, Due, DueKind, Factor, Item, ItemScope, Linked, Message, Op, Outgoing, Result, Store,
+    Token, User,
 };
 
 pub fn id(n: u32) -> ExecutionId {
@@ -121,8 +122,34 @@ pub fn user(name: &str, roles: &[&str]) -> User {
         name: name.to_owned(),
         password: Some(squall_model::Secret::new("$argon2id$…".to_owned())),
         roles: roles.iter().map(|r| (*r).to_owned()).collect(),
-        active: true,
+        ..User::new(name, at(1))
+    }
+}
+
+pub fn linked(user_id: &str, user: &str) -> Linked {
+    Linked {
+        network: "slack".to_owned(),
+        workspace: "T1".to_owned(),
+        user_id: user_id.to_owned(),
+        user: user.to_owned(),
+        linked: at(3),
+        how: "admin".to_owned(),
+    }
+}
+
+pub fn factor(user: &str, step: u64) -> Factor {
+    let proof = (step > 5).then(|| ("digest".to_owned(), at(7)));
+    Factor { user: user.to_owned(), secret: "C0FFEE".to_owned(), active: step > 5, created: at(1), step, proof }
+}
+
+pub fn api_key(id: &str, hash: &str) -> ApiKey {
+    ApiKey {
+        id: id.to_owned(),
+        hash: hash.to_owned(),
+        user: "ada".to_owned(),
+        enabled: true,
         created: at(1),
+        metadata: Value::from_pairs([("for", Value::from("ci"))]),
     }
 }
 

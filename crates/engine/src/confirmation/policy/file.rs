@@ -69,7 +69,7 @@ impl Problem {
 }
 
 /// The place of a problem, or of the closest thing around it.
-fn place(problem: &Problem, root: &Node) -> Span {
+pub(in crate::confirmation) fn place(problem: &Problem, root: &Node) -> Span {
     let mut node = root.clone();
     for (n, step) in problem.path.iter().enumerate() {
         let next = match (step, &node.kind) {

@@ -1,15 +1,40 @@
 //! Who asks, and what they may do.
 //!
 //! `api` and `chat` only find out who it is and hand over a [`Principal`]; every entry of the engine passes
-//! [`authorize`], the one function that decides. Display names never authorise: in chat a person is the pair
-//! of network and stable id.
+//! [`authorize`], the one function that decides. Display names never authorise: in chat a person is the triple of
+//! network, workspace and stable id.
+//!
+//! Every change about people is one commit with its row of the audit log.
+//!
+//! - `passwords`, `tokens`, `keys`: what proves who somebody is.
+//! - `accounts`, `links`, `factor`: users, who they are on chat networks, second factors.
+//! - `log`: the rows of the audit log, and who may read them.
+//!
+//! Start reading at [`authorize`].
 
-use crate::Engine;
+mod accounts;
+mod factor;
+mod keys;
+mod links;
+mod log;
+mod passwords;
+mod tokens;
+
+pub use accounts::{Account, Make, UserChange};
+pub use factor::{Enrolled, NotProved, shown_by_authenticator};
+pub(crate) use factor::{Wrong as WrongFactors, assurance_by_factor};
+pub use keys::{NewKey, key_hash};
+pub(crate) use links::{LinkCodes, identities_of, linked_user};
+pub use log::AuditQuery;
+pub(crate) use log::row as audit_row;
+pub use passwords::{hash_password, random_password, verify_password};
+pub use tokens::{Minted, token_sha};
+
+use crate::confirmation::people::{Identity, PersonId};
 use crate::refusal::Refusal;
 use squall_content::Action;
-use squall_model::{ExecutionId, Ids, Secret, Timestamp, Value};
-use squall_store::{Batch, Op, Token, User};
-use std::time::Duration;
+use squall_model::{ExecutionId, Value};
+use squall_store::User;
 
 /// What a principal may do, from least to most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,13 +73,10 @@ pub enum Via {
     Token,
     /// Through the owner-only socket of the data directory.
     Socket,
-    /// By a message on a chat network, with the stable id there.
-    Chat {
-        /// The network.
-        network: String,
-        /// The stable id of the person on it.
-        user_id: String,
-    },
+    /// By a message on a chat network.
+    Chat(Identity),
+    /// With a token of an agent: a program that acts for its owner, under this name. It never answers a confirmation.
+    Agent(String),
     /// With the token of a running execution.
     Execution(ExecutionId),
     /// The engine itself: workflows for their tasks, rules, timers.
@@ -82,6 +104,19 @@ impl Principal {
     /// The engine itself.
     pub fn internal() -> Principal {
         Principal { user: SYSTEM_USER.into(), role: Role::Admin, via: Via::Internal }
+    }
+
+    /// The human that this is, or acts for.
+    pub fn person(&self) -> PersonId {
+        match &self.via {
+            Via::Chat(identity) if self.user == CHAT_USER => PersonId::unlinked(identity),
+            _ => PersonId::user(&self.user),
+        }
+    }
+
+    /// Whether it is a program that acts for somebody: it has their rights, but never speaks or answers as them.
+    pub fn is_program(&self) -> bool {
+        matches!(self.via, Via::Execution(_) | Via::Agent(_))
     }
 }
 
@@ -114,6 +149,13 @@ pub enum Wish<'a> {
     ManagePeople,
     /// Act in the name of somebody else.
     Impersonate,
+    /// Read the audit log.
+    ReadAudit,
+    /// Change what proves that somebody is this user: tokens, keys, second factor, linked identities.
+    Credentials {
+        /// Whose.
+        owner: &'a str,
+    },
 }
 
 /// Whether `who` may do it. The only place that answers this question.
@@ -132,12 +174,19 @@ pub fn authorize(who: &Principal, wish: Wish<'_>) -> Result<(), Refusal> {
         Wish::DecryptSystemItem => Role::Admin,
         Wish::UserItem { owner } if owner == who.user => Role::Observer,
         Wish::UserItem { .. } => Role::Admin,
+        Wish::Credentials { owner } if owner == who.user => Role::Guest,
         Wish::ManagePacks | Wish::ManagePeople | Wish::Impersonate => Role::Admin,
+        Wish::ReadAudit | Wish::Credentials { .. } => Role::Admin,
     };
     let internal = who.via == Via::Internal;
-    // A run's own token works with the rights of its user, but never manages people or speaks for others.
-    let bound = matches!(who.via, Via::Execution(_)) && matches!(wish, Wish::ManagePeople | Wish::Impersonate);
-    if internal || (who.role >= needed && !bound) {
+    // The token of a run or of an agent works with the rights of its user, but never manages people, speaks for others or
+    // makes another proof of who it is: that one would not be bound any more.
+    let bound = who.is_program() && matches!(wish, Wish::ManagePeople | Wish::Impersonate | Wish::Credentials { .. });
+    if bound {
+        let text = format!("a program that acts for `{}` may not {}: a person must do it", who.user, describe(wish));
+        return Err(Refusal::NotAllowed(text));
+    }
+    if internal || who.role >= needed {
         return Ok(());
     }
     Err(Refusal::Forbidden { who: who.user.clone(), what: describe(wish), needed: needed.as_str() })
@@ -155,6 +204,8 @@ fn describe(wish: Wish<'_>) -> String {
         Wish::ManagePacks => "install or load packs".into(),
         Wish::ManagePeople => "manage users and tokens".into(),
         Wish::Impersonate => "act for somebody else".into(),
+        Wish::ReadAudit => "read the audit log".into(),
+        Wish::Credentials { owner } => format!("change tokens, keys, links or the second factor of `{owner}`"),
     }
 }
 
@@ -166,116 +217,10 @@ fn is_shell_strength(action: &Action) -> bool {
     free_command || (&*action.reference.pack == "packs" && action.is_builtin)
 }
 
-/// A freshly made token: the text exists only here.
-pub struct Minted {
-    /// The token as its owner sends it: 32 hexadecimal digits.
-    pub text: Secret<String>,
-    /// Not valid from then on.
-    pub expires: Timestamp,
-}
-
-/// SHA-256 of a token's text, as it is stored.
-pub fn token_sha(text: &str) -> [u8; 32] {
-    use sha2::Digest;
-    sha2::Sha256::digest(text.as_bytes()).into()
-}
-
 /// The user that the first start makes.
 pub const ADMIN: &str = "admin";
 
-/// A password of 20 characters without look-alikes: about 100 bits.
-pub fn random_password(ids: &dyn Ids) -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789_";
-    let mut raw = [0u8; 20];
-    ids.fill(&mut raw);
-    raw.iter().map(|b| char::from(ALPHABET[usize::from(b & 31)])).collect()
-}
-
-/// Argon2id with the parameters of the hardening rules (19 MiB, two passes).
-fn argon() -> argon2::Argon2<'static> {
-    argon2::Argon2::default()
-}
-
-/// Hashes a password. Takes tens of milliseconds: call it where blocking is fine.
-pub fn hash_password(password: &str, ids: &dyn Ids) -> Result<String, Refusal> {
-    use argon2::password_hash::PasswordHasher;
-    let mut salt = [0u8; 16];
-    ids.fill(&mut salt);
-    argon()
-        .hash_password_with_salt(password.as_bytes(), &salt)
-        .map(|hash| hash.to_string())
-        .map_err(|e| Refusal::Broken(format!("cannot hash a password: {e}")))
-}
-
-/// Whether `password` is the one that was hashed.
-pub fn verify_password(password: &str, hash: &str) -> bool {
-    use argon2::password_hash::PasswordVerifier;
-    argon2::PasswordHash::new(hash).is_ok_and(|hash| argon().verify_password(password.as_bytes(), &hash).is_ok())
-}
-
-impl Engine {
-    /// Makes the first user when there is none yet, with a random password that is answered once.
-    pub async fn first_admin(&self) -> Result<Option<Secret<String>>, Refusal> {
-        if self.store().user(ADMIN)?.is_some() {
-            return Ok(None);
-        }
-        let password = random_password(self.ids());
-        let user = User {
-            name: ADMIN.into(),
-            password: Some(Secret::new(hash_password(&password, self.ids())?)),
-            roles: vec![Role::Admin.as_str().into()],
-            active: true,
-            created: self.now(),
-        };
-        self.store().commit(Batch::from(Op::PutUser(Box::new(user)))).await?;
-        Ok(Some(Secret::new(password)))
-    }
-
-    /// Whether name and password belong together; costs the same for unknown names.
-    pub fn check_password(&self, name: &str, password: &str) -> Result<Option<Principal>, Refusal> {
-        const NOBODY: &str =
-            "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-        let user = self.store().user(name)?;
-        let hash = user.as_ref().and_then(|u| u.password.as_ref()).map_or(NOBODY, |h| h.expose("comparison"));
-        let fits = verify_password(password, hash);
-        Ok(user.filter(|u| fits && u.active).map(|u| Principal { role: role_of(&u), user: u.name, via: Via::Token }))
-    }
-
-    /// Makes a token of `user` that lives for `ttl`.
-    pub async fn mint(
-        &self,
-        user: &str,
-        ttl: Duration,
-        execution: Option<ExecutionId>,
-        data: Value,
-    ) -> Result<Minted, Refusal> {
-        let text = self.ids().hex(16);
-        let now = self.now();
-        let expires = now.after(ttl);
-        let token = Token { sha: token_sha(&text), user: user.to_owned(), created: now, expires, execution, data };
-        self.store().commit(Batch::from(Op::PutToken(Box::new(token)))).await?;
-        Ok(Minted { text: Secret::new(text), expires })
-    }
-
-    /// Who a token belongs to; `None` when it is unknown, expired, or its user is gone.
-    pub fn principal_of(&self, token: &str) -> Result<Option<Principal>, Refusal> {
-        let Some(token) = self.store().token(&token_sha(token), self.now())? else { return Ok(None) };
-        let via = token.execution.map_or(Via::Token, Via::Execution);
-        if token.execution.is_some() && self.store().user(&token.user)?.is_none() {
-            // Runs of chat people and of the engine itself have no user record; their tokens can do what an operator can.
-            return Ok(Some(Principal { user: token.user, role: Role::Operator, via }));
-        }
-        let user = self.store().user(&token.user)?.filter(|u| u.active);
-        Ok(user.map(|u| Principal { role: role_of(&u), user: u.name, via }))
-    }
-
-    /// Ends a token.
-    pub async fn revoke(&self, token: &str) -> Result<(), Refusal> {
-        Ok(self.store().commit(Batch::from(Op::DeleteToken { sha: token_sha(token) })).await?)
-    }
-}
-
 /// The strongest of a user's roles; none means guest.
-fn role_of(user: &User) -> Role {
+pub(crate) fn role_of(user: &User) -> Role {
     user.roles.iter().filter_map(|r| Role::parse(r)).max().unwrap_or(Role::Guest)
 }
