@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Process per test where nextest is installed, plain cargo otherwise.
 TESTER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast")
 
-.PHONY: help demo run build test lint bench fuzz soak docs-test
+.PHONY: help tools demo run build test lint bench fuzz soak docs-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -18,7 +18,10 @@ demo: build ## play confirmations, home-made and native, then leave you at the p
 run: build ## start a server on ./squall-data
 	target/fast/squall up
 
-test: lint ## what CI runs: format, clippy, all tests
+tools: ## what the tests need beside Rust, from the system's packages
+	@tests/tools.sh
+
+test: tools lint ## what CI runs: format, clippy, all tests
 	$(CARGO) $(TESTER) --locked --workspace
 	$(CARGO) test --locked --workspace --doc
 	@tests/demo.sh target/debug/squall --check

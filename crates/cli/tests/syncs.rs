@@ -1,7 +1,6 @@
 //! What was acknowledged is on the disk, not only in the page cache: the order of system calls, and a disk that fails.
 //!
-//! `kill -9` cannot tell these from luck, because the page cache survives it. They need `strace`; where it is not installed they
-//! say so and look at nothing.
+//! `kill -9` cannot tell these from luck, because the page cache survives it. They need `strace`, which `make test` installs.
 
 mod support;
 
@@ -9,14 +8,12 @@ use serde_json::Value;
 use std::process::{Command, Stdio};
 use support::{Server, wait};
 
-fn has_strace() -> bool {
-    let mut found = Command::new("strace");
-    let found = found.args(["-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
-    let found = found.is_ok_and(|status| status.success());
-    if !found {
-        eprintln!("strace is not installed or not allowed here: the order of syncs is not looked at");
-    }
-    found
+/// A test that looked at nothing would pass for one that found nothing.
+fn needs_strace() {
+    let mut tried = Command::new("strace");
+    let tried = tried.args(["-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    let works = tried.is_ok_and(|status| status.success());
+    assert!(works, "`strace` is not installed, or may not trace here: `make tools` installs it");
 }
 
 /// The file descriptor that a call is about.
@@ -49,9 +46,7 @@ fn synced_before_sent(trace: &str, word: &str) -> Result<(), String> {
 
 #[test]
 fn d03_nobody_is_told_before_the_sync() {
-    if !has_strace() {
-        return;
-    }
+    needs_strace();
     let mut server = Server::prepared();
     let trace = server.data.parent().expect("a parent").join("trace");
     let file = trace.to_str().expect("text");
@@ -75,9 +70,7 @@ fn d03_nobody_is_told_before_the_sync() {
 
 #[test]
 fn d06_a_failed_sync_ends_the_server_and_loses_nothing() {
-    if !has_strace() {
-        return;
-    }
+    needs_strace();
     let mut server = Server::prepared();
     // Only the writer syncs so often; its count is its own.
     let fails = "inject=fsync,fdatasync:error=EIO:when=60";
