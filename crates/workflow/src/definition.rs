@@ -26,7 +26,7 @@ pub enum Definition {
 }
 
 /// Names that an Orquesta workflow may read besides its inputs.
-const ORQUESTA_GIVEN: [&str; 2] = ["st2", "parent"];
+pub(crate) const ORQUESTA_GIVEN: [&str; 2] = ["st2", "parent"];
 
 impl Definition {
     /// Reads a definition: all faults at once, in the order of the file.
@@ -49,7 +49,7 @@ impl Definition {
 }
 
 fn load_orquesta(text: &str, options: &LoadOptions) -> Result<Definition, Vec<Diagnostic>> {
-    let spec = orquesta::Spec::read(text).map_err(|error| vec![error.diagnostic(text, &options.path)])?;
+    let spec = orquesta::Spec::read(text).map_err(|error| error.diagnostics(text, &options.path))?;
     let inspection = orquesta::inspect(&spec, ORQUESTA_GIVEN);
     if !inspection.is_empty() {
         return Err(inspection.diagnostics(&spec, &options.path));

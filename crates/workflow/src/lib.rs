@@ -43,6 +43,7 @@ mod expressions;
 pub mod fact;
 pub mod history;
 pub mod host;
+pub mod inspection;
 pub mod mistral;
 pub mod orquesta;
 pub mod simulate;

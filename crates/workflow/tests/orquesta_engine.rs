@@ -269,7 +269,7 @@ fn findings_point_into_the_file() {
 fn a_text_that_does_not_load_is_pointed_at_too() {
     let place = |text: &str| {
         let error = squall_workflow::orquesta::Spec::read(text).unwrap_err();
-        let told = error.diagnostic(text, "a.yaml");
+        let told = &error.diagnostics(text, "a.yaml")[0];
         (told.marks[0].line, told.marks[0].column)
     };
     assert_eq!(place("tasks:\n  a:\n    action: core.a\n    next:\n      do: b\n"), (5, 7));

@@ -192,11 +192,19 @@ pub(super) struct Told<'a> {
     pub heard: bool,
 }
 
+pub(super) fn no_such_task(task: &str) -> Refusal {
+    Refusal { class: "InvalidTask", message: format!("Task \"{task}\" does not exist.") }
+}
+
+pub(super) fn not_started(task: &str) -> Refusal {
+    let message = format!("Task \"{task}\" is not staged or has not started yet.");
+    Refusal { class: "InvalidTaskStateEntry", message }
+}
+
 /// A task or an item has a new status.
 pub(super) fn report(step: &mut Stage<'_>, told: &Told<'_>) -> Result<(), Refusal> {
     let Some(node) = step.definition.graph.by_name.get(told.task).copied() else {
-        let message = format!("The task \"{}\" is not found in the graph.", told.task);
-        return Err(Refusal { class: "InvalidTask", message });
+        return Err(no_such_task(told.task));
     };
     let Some(entry) = entry_for(step, node, told)? else {
         return Ok(());
@@ -262,8 +270,7 @@ fn entry_for(step: &mut Stage<'_>, node: usize, told: &Told<'_>) -> Result<Optio
     let latest = state.latest(node, told.route).map(|(index, entry)| (index, entry.status));
     let staged = state.staged(node, told.route).map(|staged| (staged.view, staged.items.is_some()));
     if latest.is_none() && staged.is_none() {
-        let message = format!("Unable to find the task state entry for task \"{}\".", told.task);
-        return Err(Refusal { class: "InvalidTaskStateEntry", message });
+        return Err(not_started(told.task));
     }
     let fresh = match latest {
         None => staged,
@@ -279,6 +286,9 @@ fn entry_for(step: &mut Stage<'_>, node: usize, told: &Told<'_>) -> Result<Optio
             }
             Err(failure) => {
                 fail_task(step, node, told.route, &failure);
+                // Staged beside `fail` it would be offered again and again, and fail each time.
+                let task = step.definition.name(node);
+                say(step, Fact::Unstaged { task, route: told.route });
                 return Ok(None);
             }
         }
@@ -570,8 +580,9 @@ fn weigh(step: &mut Stage<'_>, entry: u32) {
         };
         log(step, error);
     }
-    if !lost.is_empty() {
-        fail(step);
+    if !lost.is_empty() && step.state().status != Status::Failed {
+        // Whatever it ended as: a branch is lost, and that shows.
+        say(step, Fact::Became { status: Status::Failed });
     }
 }
 

@@ -89,6 +89,15 @@ impl<'h> Engine<'h> {
         self.decide(offer::offers)
     }
 
+    /// Whether anything can be reported about a task.
+    pub fn knows(&self, task: &str, route: u32) -> Result<(), Refusal> {
+        let Some(node) = self.definition.graph.by_name.get(task).copied() else {
+            return Err(decide::no_such_task(task));
+        };
+        let known = self.state().latest(node, route).is_some() || self.state().staged(node, route).is_some();
+        if known { Ok(()) } else { Err(decide::not_started(task)) }
+    }
+
     /// Reports news about a task or an item.
     pub fn report(&mut self, event: &Event) -> Result<Report, Refusal> {
         let told = Told {

@@ -5,14 +5,20 @@
 
 use super::spec::Task;
 use squall_model::{Str, Value};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 /// Names that are commands to the engine.
 pub const COMMANDS: [&str; 3] = ["continue", "fail", "noop"];
 
+/// Names that no task may have: the commands, and the one that stands for another try.
+pub const RESERVED: [&str; 4] = ["continue", "fail", "noop", "retry"];
+
+/// A walk over the ways that visits more nodes than this many times their number looks only for new ones.
+const VISITS_PER_NODE: usize = 64;
+
 /// Whether a name may not be given to a task.
 pub fn is_reserved(name: &str) -> bool {
-    COMMANDS.contains(&name) || name == "retry"
+    RESERVED.contains(&name)
 }
 
 /// One way from a task to the next.
@@ -217,26 +223,79 @@ impl Graph {
         }
     }
 
-    /// For each node the split tasks that some way to it passes, itself included.
-    pub fn splits(&self) -> Vec<BTreeSet<usize>> {
-        let mut splits = vec![BTreeSet::new(); self.nodes.len()];
-        let mut pending: Vec<usize> = self.breadth_first();
-        pending.reverse();
-        for node in &pending {
-            if self.nodes[*node].is_split() && !self.nodes[*node].in_cycle {
-                splits[*node].insert(*node);
+    /// Joins that some of their sources reach through other split tasks than the join itself is reached: at which of the
+    /// nested forks would they meet?
+    ///
+    /// The ways are walked as the reference walks them: back into a cycle only as long as nobody was there.
+    pub fn ambiguous_joins(&self) -> Vec<usize> {
+        let count = self.nodes.len();
+        let (mut splits, mut sources) = (vec![None::<Numbers>; count], vec![BTreeSet::new(); count]);
+        let mut passed: HashMap<(usize, usize), Numbers> = HashMap::new();
+        let mut queue: VecDeque<(Option<usize>, usize, Numbers)> =
+            self.starts.iter().map(|start| (None, *start, Numbers::default())).collect();
+        let mut visits = 0;
+        while let Some((source, node, mut way)) = queue.pop_front() {
+            let vertex = &self.nodes[node];
+            visits += 1;
+            if vertex.task.is_none() || (visits > VISITS_PER_NODE * count.max(64) && splits[node].is_some()) {
+                continue;
             }
-        }
-        while let Some(node) = pending.pop() {
-            for edge in &self.nodes[node].edges {
-                let missing: Vec<usize> = splits[node].difference(&splits[edge.target]).copied().collect();
-                if !missing.is_empty() {
-                    splits[edge.target].extend(missing);
-                    pending.push(edge.target);
+            if vertex.is_split() && !vertex.in_cycle {
+                way.insert(node);
+            }
+            splits[node].get_or_insert_default().join(&way);
+            sources[node].extend(source);
+            for edge in &vertex.edges {
+                if splits[edge.target].is_some() && self.nodes[edge.target].in_cycle {
+                    continue;
                 }
+                match passed.get_mut(&(node, edge.target)) {
+                    Some(known) if known.covers(&way) => continue,
+                    Some(known) => known.join(&way),
+                    None => _ = passed.insert((node, edge.target), way.clone()),
+                }
+                queue.push_back((Some(node), edge.target, way.clone()));
             }
         }
-        splits
+        let is_ambiguous = |node: &usize| {
+            self.nodes[*node].is_join && sources[*node].iter().any(|source| splits[*source] != splits[*node])
+        };
+        (0..count).filter(is_ambiguous).collect()
+    }
+}
+
+/// A set of small numbers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Numbers(Vec<u64>);
+
+impl Numbers {
+    /// Adds one.
+    pub fn insert(&mut self, number: usize) {
+        if self.0.len() <= number / 64 {
+            self.0.resize(number / 64 + 1, 0);
+        }
+        self.0[number / 64] |= 1 << (number % 64);
+    }
+
+    /// Whether it is in.
+    pub fn contains(&self, number: usize) -> bool {
+        self.0.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    /// Adds those of another set.
+    pub fn join(&mut self, other: &Numbers) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            *mine |= theirs;
+        }
+    }
+
+    /// Whether it holds all of another set.
+    pub fn covers(&self, other: &Numbers) -> bool {
+        let word = |at: usize| self.0.get(at).copied().unwrap_or(0);
+        (0..).zip(&other.0).all(|(at, theirs)| theirs & !word(at) == 0)
     }
 }
 

@@ -13,6 +13,7 @@ mod expression;
 mod graph;
 mod inline;
 mod inspect;
+mod known;
 mod names;
 mod offer;
 mod schema;

@@ -65,8 +65,7 @@ pub struct Names<'a> {
     pub item: Option<&'a Value>,
 }
 
-const FUNCTIONS: [&str; 9] =
-    ["ctx", "item", "task_status", "succeeded", "failed", "completed", "result", "json", "zip"];
+const FUNCTIONS: [&str; 8] = ["ctx", "item", "task_status", "succeeded", "failed", "completed", "result", "json"];
 
 const NO_TASK: &str = "The current task is not set in the context.";
 
@@ -157,25 +156,6 @@ fn json(value: Option<&Value>) -> Result<Value, Error> {
     }
 }
 
-/// Lists side by side, to the longest; what is missing is `pad`.
-fn zip(lists: &[Value], named: &[(Str, Value)]) -> Result<Value, Error> {
-    if let [only] = lists {
-        return Ok(only.clone());
-    }
-    let pad = named.iter().find(|(key, _)| &**key == "pad").map(|(_, pad)| pad.clone()).unwrap_or_default();
-    let lists: Vec<&[Value]> = lists
-        .iter()
-        .map(|list| match list {
-            Value::Null => Ok(&[][..]),
-            Value::List(items) => Ok(&items[..]),
-            _ => Err(Error::new("TypeError", "zip argument is not a list")),
-        })
-        .collect::<Result<_, _>>()?;
-    let longest = lists.iter().map(|list| list.len()).max().unwrap_or(0);
-    let row = |i: usize| lists.iter().map(|list| list.get(i).unwrap_or(&pad).clone()).collect::<Vec<_>>();
-    Ok(Value::from((0..longest).map(|i| Value::from(row(i))).collect::<Vec<_>>()))
-}
-
 impl squall_expr::Host for Names<'_> {
     fn call(&self, name: &str, args: &[Value], named: &[(Str, Value)]) -> Option<Result<Value, Error>> {
         Some(match name {
@@ -187,7 +167,6 @@ impl squall_expr::Host for Names<'_> {
             "completed" => self.mine(Status::is_completed),
             "result" => self.current.map(|current| current.result.clone()).ok_or_else(|| failure(NO_TASK)),
             "json" => json(args.first()),
-            "zip" => zip(args, named),
             "task" => return self.host.call("task", &self.task_arguments(args, named), named),
             _ => return self.host.call(name, args, named),
         })

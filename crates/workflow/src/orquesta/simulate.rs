@@ -332,10 +332,7 @@ impl<'c> Driver<'c> {
             "resume" => self.engine.request(Status::Resuming).err(),
             "cancel" => self.engine.request(Status::Canceled).err(),
             "rerun" => self.rerun(command).err(),
-            _ => {
-                self.send(command)?;
-                None
-            }
+            _ => self.send(command)?,
         };
         let mut entry = json!({"ev": "command", "do": verb});
         if let Some(refusal) = refused {
@@ -356,16 +353,21 @@ impl<'c> Driver<'c> {
         self.engine.rerun(Some(&requests))
     }
 
-    fn send(&mut self, command: &J) -> Result<(), Raised> {
+    /// News of a unit that somebody else tells; what the engine does not know of is refused.
+    fn send(&mut self, command: &J) -> Result<Option<Refusal>, Raised> {
         let route = command["route"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
         let unit = Unit::named(command["unit"].as_str().unwrap_or_default(), route);
         let status = command["status"].as_str().and_then(Status::named).unwrap_or_default();
+        if let Err(refusal) = self.engine.knows(&unit.task, unit.route) {
+            return Ok(Some(refusal));
+        }
         if status == Status::Running {
             self.start(&unit)?;
             self.queue.push_back(unit);
-            return Ok(());
+        } else {
+            self.report(&unit, status, command.get("result").map(value).unwrap_or_default())?;
         }
-        self.report(&unit, status, command.get("result").map(value).unwrap_or_default())
+        Ok(None)
     }
 }
 

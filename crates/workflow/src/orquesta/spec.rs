@@ -21,11 +21,18 @@ pub struct LoadError {
     pub span: Option<Span>,
     /// What the YAML reader said, if it was that.
     pub yaml: Option<Box<squall_yaml::Error>>,
+    /// What else is wrong, in the order of the file.
+    pub others: Vec<LoadError>,
 }
 
 impl LoadError {
-    /// The same for people, with the place in `text`.
-    pub fn diagnostic(&self, text: &str, file: &str) -> Diagnostic {
+    /// The same for people, with the places in `text`.
+    pub fn diagnostics(&self, text: &str, file: &str) -> Vec<Diagnostic> {
+        let all = std::iter::once(self).chain(&self.others);
+        all.map(|error| error.diagnostic(text, file)).collect()
+    }
+
+    fn diagnostic(&self, text: &str, file: &str) -> Diagnostic {
         const CODE: &str = "SQ2105";
         let told = match (&self.yaml, self.span) {
             (Some(error), _) => Diagnostic::from_yaml_error(CODE, text, error),
@@ -115,7 +122,7 @@ pub struct Transition {
 }
 
 fn fail<T>(message: impl Into<String>, path: &[Step]) -> Result<T, LoadError> {
-    Err(LoadError { message: message.into(), path: path.to_vec(), span: None, yaml: None })
+    Err(LoadError { message: message.into(), path: path.to_vec(), span: None, yaml: None, others: Vec::new() })
 }
 
 fn key(name: &str) -> Step {
@@ -130,10 +137,14 @@ impl Spec {
             path: Vec::new(),
             span: None,
             yaml: Some(Box::new(error)),
+            others: Vec::new(),
         })?;
-        Spec::of(text, document.root.clone()).map_err(|error| {
-            let span = nearest(&document.root, &error.path).span;
-            LoadError { span: Some(span), ..error }
+        Spec::of(text, document.root.clone()).map_err(|mut error| {
+            error.span = Some(nearest(&document.root, &error.path).span);
+            for other in &mut error.others {
+                other.span = Some(nearest(&document.root, &other.path).span);
+            }
+            error
         })
     }
 
@@ -144,14 +155,19 @@ impl Spec {
             Value::Special(_) => return fail("a key of the workflow is not a text", &[]),
             _ => return fail("The spec is not type of json or yaml.", &[]),
         };
-        refuse_odd_keys(&root)?;
+        let mut errors = odd_keys(&root);
         let tasks = match root.get("tasks") {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Map(tasks)) => {
-                tasks.iter().map(|(name, body)| Task::read(name, body)).collect::<Result<_, _>>()?
+                let read = tasks.iter().map(|(name, body)| Task::read(name, body));
+                read.filter_map(|task| task.map_err(|error| errors.push(error)).ok()).collect()
             }
             Some(_) => return fail("`tasks` is not a map of task names", &[key("tasks")]),
         };
+        if !errors.is_empty() {
+            let first = errors.remove(0);
+            return Err(LoadError { others: errors, ..first });
+        }
         write_out_with(&mut root);
         let mut dates = HashSet::new();
         find_dates(&document, &mut dates);
@@ -197,18 +213,14 @@ fn nearest(root: &Node, path: &[Step]) -> Node {
 }
 
 /// Keys such as `on:` are Booleans to YAML; the reference stumbles over them, we say so.
-fn refuse_odd_keys(root: &Map) -> Result<(), LoadError> {
+fn odd_keys(root: &Map) -> Vec<LoadError> {
+    let mut found = Vec::new();
     for section in ["input", "vars", "output"] {
-        let Some(Value::List(entries)) = root.get(section) else {
-            continue;
-        };
-        for (i, entry) in entries.iter().enumerate() {
-            if is_odd(entry) {
-                return fail(ODD_KEY, &[key(section), Step::Index(i)]);
-            }
-        }
+        let entries = root.get(section).and_then(Value::as_list).unwrap_or_default();
+        let odd = entries.iter().enumerate().filter(|(_, entry)| is_odd(entry));
+        found.extend(odd.filter_map(|(i, _)| fail::<()>(ODD_KEY, &[key(section), Step::Index(i)]).err()));
     }
-    Ok(())
+    found
 }
 
 const ODD_KEY: &str = "a name is not a text to YAML (`on`, `yes` and numbers are not): put it into quotes";
