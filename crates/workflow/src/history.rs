@@ -199,6 +199,7 @@ impl Narrator {
                 Held::Run(id) => format!("{} waits until the workflow goes on", task(id)),
                 Held::Follow(id) => format!("what follows {} waits until the workflow goes on", task(id)),
                 Held::Next(name, _) => format!("`{name}` waits until the workflow goes on"),
+                Held::End(state, _) => format!("the end ({}) waits until the workflow goes on", state.as_str()),
             }),
             Mistral::Released { .. } => minor("what waited goes on"),
             Mistral::Restarted { task: id, reset } => line(match reset {

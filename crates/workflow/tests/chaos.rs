@@ -3,10 +3,12 @@
 //! Every recorded definition is driven by random news: ends of all kinds, late and repeated ones, timers out of order,
 //! pauses, cancels and re-runs.
 
+mod random;
+
 use squall_expr::NoHost;
 use squall_model::{ActionRef, Map, Status, Value, from_json};
 use squall_workflow::{
-    Begin, Definition, Fact, LoadOptions, RunId, State, Stimulus, TimerId, advance, apply, chain, mistral,
+    Begin, Definition, Fact, Language, LoadOptions, RunId, State, Stimulus, TimerId, advance, apply, chain, mistral,
 };
 use std::sync::Arc;
 
@@ -167,4 +169,37 @@ fn orquesta_stands_any_news() {
             drive(vector["id"].as_str().unwrap(), &definition, &begin, seed);
         }
     }
+}
+
+/// How many random definitions of each language; 20,000 were tried once.
+const DEFINITIONS: u64 = 300;
+
+/// Definitions that nobody would write are refused or run, and stand any news as well.
+fn random_definitions(language: Language, write: fn(&mut Dice) -> String) {
+    let options = LoadOptions { reference: ActionRef::new("ops", "w"), path: "w.yaml".into() };
+    let mut sound = 0;
+    for seed in 0..DEFINITIONS {
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let text = write(&mut dice);
+        let Ok(definition) = Definition::load(language, &text, &options) else { continue };
+        sound += 1;
+        let begin = Begin { execution: "chaos".into(), ..Begin::default() };
+        drive(&format!("{language:?} {seed}\n{text}"), &definition, &begin, seed);
+    }
+    assert!(sound > DEFINITIONS / 10, "only {sound} of {DEFINITIONS} definitions are sound");
+}
+
+#[test]
+fn random_mistral_definitions() {
+    random_definitions(Language::Mistral, random::mistral);
+}
+
+#[test]
+fn random_orquesta_definitions() {
+    random_definitions(Language::Orquesta, random::orquesta);
+}
+
+#[test]
+fn random_chains() {
+    random_definitions(Language::Chain, random::chain);
 }

@@ -100,6 +100,12 @@ impl<'a> Conductor<'_, 'a> {
         &self.workflow(record.execution).tasks[record.index]
     }
 
+    /// Whether the tasks of an execution live on when it has ended: retries, waits, the rest of their items. They do in
+    /// Mistral, where only transitions end; squall's server starts nothing more.
+    pub fn lives_on(&self, execution: ExecutionId) -> bool {
+        !self.execution(execution).state.is_completed() || !self.step.definition.stackstorm
+    }
+
     /// Where an expression about `task` stands.
     pub fn place(&self, execution: ExecutionId, task: Option<TaskId>) -> Place<'_> {
         let state = self.step.state();
@@ -110,6 +116,7 @@ impl<'a> Conductor<'_, 'a> {
             env: state.env(),
             execution: Some(execution),
             task,
+            beginning: Value::Null,
         }
     }
 
@@ -242,14 +249,16 @@ impl<'a> Conductor<'_, 'a> {
         let Some(timer) = found else { return };
         let task = timer.task;
         match timer.why {
+            // In an execution that ended meanwhile nobody cleared it.
+            Due::Timeout if self.record(task).state.is_completed() => {}
             Due::Timeout => self.time_out(task),
             Due::Wait(Wait::Before) => {
                 self.emit(Fact::Became { task, state: TaskState::Running, info: None });
-                self.run(task);
+                self.go_on_with(task);
             }
             Due::Wait(Wait::Retry) => {
                 self.emit(Fact::Retried { task });
-                self.run(task);
+                self.go_on_with(task);
             }
             Due::Wait(Wait::After) => {
                 let (state, info) = after.unwrap_or((TaskState::Success, None));
@@ -343,16 +352,22 @@ impl<'a> Conductor<'_, 'a> {
                 self.run(task);
             }
             Held::Follow(task) => self.queue.push_back(Todo::Follow(task)),
+            Held::End(state, message) => self.finish(execution, state, message),
             Held::Next(name, by) => {
                 if let Some(index) = self.workflow(execution).index.get(&name) {
-                    self.make(execution, *index, by);
+                    let made = self.make(execution, *index, by);
+                    self.launch(made.into_iter().collect());
                 }
             }
         }
     }
 
     fn stop_asked(&mut self, status: Status, message: Option<String>) {
-        if self.state().top().is_none_or(|top| top.state.is_completed()) {
+        let Some(top) = self.state().top() else { return };
+        // Mistral ends nothing that is paused but by cancel; squall's own server may, when the time of a run is up.
+        let is_bare = !self.step.definition.stackstorm;
+        let is_refused = is_bare && top.state == TaskState::Paused && status != Status::Canceled;
+        if top.state.is_completed() || is_refused {
             return;
         }
         self.step.emit(crate::Fact::StopAsked { status, message: message.clone() });
@@ -439,10 +454,31 @@ impl<'a> Conductor<'_, 'a> {
             self.emit(Fact::Became { task: parent.task, state: TaskState::Running, info: None });
             self.reopen(above);
         }
+        self.take_up_delayed(execution);
         // What ended after the execution had failed was stored, and is followed up now.
         let waiting = self.execution(execution).tasks.iter().map(|task| self.record(*task));
         let unfollowed: Vec<TaskId> = waiting.filter(|t| t.state.is_completed() && !t.followed).map(|t| t.id).collect();
         self.queue.extend(unfollowed.into_iter().map(Todo::Follow));
+    }
+
+    /// Tasks that were waiting when their execution ended, and whose timers were cleared then: one that only waited to
+    /// tell its end ends, any other starts again.
+    fn take_up_delayed(&mut self, execution: ExecutionId) {
+        let tasks = self.execution(execution).tasks.iter().map(|task| self.record(*task));
+        let stopped = tasks.filter(|task| task.state == TaskState::Delayed && task.delay.is_none());
+        let stopped: Vec<_> = stopped.map(|task| (task.id, task.after.clone())).collect();
+        for (task, after) in stopped {
+            match after {
+                Some((state, info)) => {
+                    self.emit(Fact::Settled { task, state, info, at: self.at });
+                    self.queue.push_back(Todo::Follow(task));
+                }
+                None => {
+                    self.emit(Fact::Restarted { task, reset: false });
+                    self.start(task);
+                }
+            }
+        }
     }
 
     fn begin(&mut self, begin: Box<Begin>) {
@@ -465,8 +501,11 @@ impl<'a> Conductor<'_, 'a> {
         let mut data = input.clone();
         data.insert("__env".into(), Value::from(env.clone()));
         let id = super::state::execution_uuid(run, execution);
-        data.insert("__execution".into(), Value::from_pairs([("id", id)]));
-        eval_pairs(&workflow.vars, Engine::Mistral, &Value::from(data), &self.bare_place(env))
+        data.insert("__execution".into(), Value::from_pairs([("id", id.clone())]));
+        let root = (execution > 0).then(|| super::state::execution_uuid(run, 0));
+        let beginning = super::scope::beginning(workflow, id, root, input, env, self.at);
+        let place = Place { beginning, ..self.bare_place(env) };
+        eval_pairs(&workflow.vars, Engine::Mistral, &Value::from(data), &place)
     }
 
     /// Where an expression stands that belongs to no execution yet.
@@ -478,6 +517,7 @@ impl<'a> Conductor<'_, 'a> {
             env,
             execution: None,
             task: None,
+            beginning: Value::Null,
         }
     }
 
@@ -490,7 +530,10 @@ impl<'a> Conductor<'_, 'a> {
         self.clear_timers(task);
         self.emit(Fact::Settled { task, state: TaskState::Error, info: Some(info.clone()), at: self.at });
         self.emit(Fact::Followed { task, next: Vec::new(), handled: false });
-        self.finish(execution, TaskState::Error, Some(info));
+        // A paused execution stays so, and fails of this task when it goes on.
+        if self.execution(execution).state != TaskState::Paused {
+            self.finish(execution, TaskState::Error, Some(info));
+        }
     }
 }
 

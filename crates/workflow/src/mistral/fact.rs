@@ -148,6 +148,8 @@ pub enum Held {
     Follow(TaskId),
     /// A transition that was taken: the task by that name, from that one.
     Next(Str, TaskId),
+    /// The command `fail` or `succeed`, behind a `pause`.
+    End(TaskState, Option<Str>),
 }
 
 /// How an execution begins.

@@ -145,7 +145,7 @@ fn describe_task(definition: &Definition, state: &State, task: TaskId) -> Value 
     .into_iter()
     .map(|(key, value)| (key.into(), value))
     .collect();
-    if let Some(retries) = record.retries {
+    if let Some(retries) = record.retries_made() {
         entry.insert("retries".into(), Value::from(retries));
     }
     let actions = record.attempts - (record.children.len() as u32).min(record.attempts);

@@ -68,11 +68,13 @@ impl Conductor<'_, '_> {
         }
         let next = ready.iter().map(|index| (workflow.tasks[*index].name.clone(), None)).collect();
         self.emit(Fact::Followed { task, next, handled: false });
+        let mut made = Vec::new();
         for index in ready {
             let records = &self.execution(execution).records;
             let by = workflow.tasks[index].requires.iter().filter_map(|r| records[*r].latest).collect();
-            self.make_from(execution, index, by);
+            made.push(self.make_from(execution, index, by));
         }
+        self.launch(made);
     }
 
     /// Evaluates the conditions of the clauses that the task's state calls for.
@@ -140,19 +142,35 @@ impl Conductor<'_, '_> {
         Ok(any)
     }
 
-    /// Carries the commands out in order; `fail` and `succeed` end the list, and stand alone when they come first.
+    /// Carries the commands out in order, then starts the tasks that they made; `fail` and `succeed` end the list.
     fn dispatch(&mut self, execution: ExecutionId, by: TaskId, commands: Vec<Command>) {
+        let mut made = Vec::new();
         for command in commands {
             match command {
                 Command::Task(index) if self.execution(execution).state == TaskState::Paused => {
                     let name = self.workflow(execution).tasks[index].name.clone();
                     self.emit(Fact::Held { execution, what: Held::Next(name, by) });
                 }
-                Command::Task(index) => self.make(execution, index, by),
-                Command::Fail(message) => return self.finish(execution, TaskState::Error, message),
-                Command::Succeed(message) => return self.finish(execution, TaskState::Success, message),
+                Command::Task(index) => made.extend(self.make(execution, index, by)),
+                Command::Fail(message) => {
+                    self.end_by_command(execution, TaskState::Error, message);
+                    break;
+                }
+                Command::Succeed(message) => {
+                    self.end_by_command(execution, TaskState::Success, message);
+                    break;
+                }
                 Command::Pause(message) => self.pause_all(message),
             }
+        }
+        self.launch(made);
+    }
+
+    /// `fail` and `succeed`; behind a `pause` they wait until the execution goes on.
+    fn end_by_command(&mut self, execution: ExecutionId, state: TaskState, message: Option<Str>) {
+        match self.execution(execution).state {
+            TaskState::Paused => self.emit(Fact::Held { execution, what: Held::End(state, message) }),
+            _ => self.finish(execution, state, message),
         }
     }
 
@@ -297,9 +315,11 @@ impl Conductor<'_, '_> {
             return;
         }
         let (state, info, output) = self.outcome(execution, state, info);
-        let timers: Vec<_> = self.execution(execution).timers.iter().copied().collect();
-        for timer in timers {
-            self.step.clear_timer(timer);
+        if self.step.definition.stackstorm {
+            let timers: Vec<_> = self.execution(execution).timers.iter().copied().collect();
+            for timer in timers {
+                self.step.clear_timer(timer);
+            }
         }
         self.emit(Fact::ExecutionEnded { execution, state, info, output, at: self.at });
         if let Some(parent) = self.execution(execution).parent {

@@ -23,6 +23,8 @@ pub(crate) struct Place<'a> {
     pub env: &'a Map,
     pub execution: Option<ExecutionId>,
     pub task: Option<TaskId>,
+    /// What `execution()` gives while the execution is not there yet.
+    pub beginning: Value,
 }
 
 /// The keys of what `execution()` and `task()` give: maps are filled from these, so that keys cost no allocation.
@@ -70,7 +72,10 @@ impl squall_expr::Host for Place<'_> {
         };
         Some(Ok(match name {
             "env" => Value::from(self.env.clone()),
-            "execution" => self.execution.map_or(Value::Null, |id| self.execution_map(self.state.execution(id))),
+            "execution" => match self.execution {
+                Some(id) => self.execution_map(self.state.execution(id)),
+                None => self.beginning.clone(),
+            },
             "executions" => self.executions(&arg(0, "id"), &arg(1, "root_execution_id"), &arg(2, "state")),
             "task" => self.task_function(&arg(0, "task_name")),
             "tasks" => {
@@ -229,6 +234,31 @@ impl Place<'_> {
             }
         }
     }
+}
+
+/// An execution that is about to begin, as `execution()` shows it to `vars`.
+pub(crate) fn beginning(
+    workflow: &Workflow,
+    uuid: String,
+    root: Option<String>,
+    input: &Map,
+    env: &Map,
+    at: Timestamp,
+) -> Value {
+    let params = Value::from_pairs([("env", Value::from(env.clone())), ("namespace", "".into())]);
+    fill(
+        &EXECUTION_KEYS,
+        [
+            Value::from(uuid),
+            Value::from(workflow.name.clone()),
+            workflow.spec.clone(),
+            Value::from(input.clone()),
+            params,
+            Value::from(moment(at)),
+            Value::from(moment(at)),
+            Value::from(root),
+        ],
+    )
 }
 
 /// The variables of an item, in the order in which they were declared.

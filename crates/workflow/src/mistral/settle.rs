@@ -3,9 +3,8 @@
 use super::decide::{COMPLETING, Conductor, info_of};
 use super::definition::{Publish, Task};
 use super::fact::{Fact, Retries, TaskId, TaskState, Wait};
-use super::work::bad_policy;
 use crate::expressions::{Expr, eval_pairs};
-use squall_expr::{Engine, Error, python};
+use squall_expr::{Engine, Error};
 use squall_model::{Map, Str};
 
 impl Conductor<'_, '_> {
@@ -25,7 +24,7 @@ impl Conductor<'_, '_> {
             return;
         }
         let left = (record.next_item..record.item_count()).any(|item| record.is_vacant(item));
-        if left && !self.execution(execution).state.is_completed() {
+        if left && self.lives_on(execution) {
             return self.run(task);
         }
         if running == 0 {
@@ -59,7 +58,8 @@ impl Conductor<'_, '_> {
         if let Err(error) = self.publish(task) {
             return self.fail_by_force(task, COMPLETING, &error.message);
         }
-        if !self.task(task).keep_result {
+        // What a sub-workflow gave stays: Mistral empties the records of actions only.
+        if !self.task(task).keep_result && !self.task(task).is_workflow() {
             self.emit(Fact::Forgot { task });
         }
         self.after(task);
@@ -96,7 +96,7 @@ impl Conductor<'_, '_> {
     pub fn after(&mut self, task: TaskId) {
         let spec = self.task(task);
         let record = self.record(task);
-        if self.execution(record.execution).state.is_completed() {
+        if !self.lives_on(record.execution) {
             return;
         }
         if record.prepared && !matches!(record.state, TaskState::Cancelled | TaskState::Skipped) {
@@ -118,11 +118,8 @@ impl Conductor<'_, '_> {
         if self.record(task).state != TaskState::Success {
             return Ok(());
         }
-        let value = self.eval_outbound(task, expr).map_err(|e| e.message)?;
-        let Some(fails) = value.as_bool() else {
-            let text = format!("{} is not of type 'boolean'", python::repr(&value));
-            return Err(bad_policy("FailOnPolicy", &text, "fail-on"));
-        };
+        // Whatever counts as true: Mistral checks the type of no other policy so little.
+        let fails = self.eval_outbound(task, expr).map_err(|e| e.message)?.is_truthy();
         if fails {
             let info = Some("Failed by 'fail-on' policy".into());
             self.emit(Fact::Settled { task, state: TaskState::Error, info, at: self.at });

@@ -425,9 +425,6 @@ impl State {
         let record = &mut self.tasks[task as usize];
         record.next = next.to_vec();
         record.handled = handled;
-        if record.policies.retry.is_some() && record.attempts > 0 {
-            record.retries = record.retries.or(Some(0));
-        }
         let execution = &mut self.executions[record.execution as usize];
         if !record.followed {
             record.followed = true;

@@ -118,6 +118,13 @@ impl TaskRun {
         }
     }
 
+    /// Retries made; nothing where the policy was never looked at.
+    pub fn retries_made(&self) -> Option<u32> {
+        let may_retry = self.policies.retry.is_some_and(|retry| retry.count > 0);
+        let was_reached = may_retry && self.attempts > 0 && self.state.is_completed();
+        self.retries.or((was_reached && self.state != TaskState::Cancelled).then_some(0))
+    }
+
     /// The error of a slot, for a plain task's `state_info`.
     pub fn last_value(&self) -> Value {
         self.slots.last().map(|slot| slot.value.clone()).unwrap_or_default()

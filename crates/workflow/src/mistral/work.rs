@@ -76,26 +76,38 @@ impl Conductor<'_, '_> {
         } else {
             workflow.start.clone()
         };
-        for index in first {
-            self.make_from(execution, index, Vec::new());
-        }
+        let made = first.into_iter().map(|index| self.make_from(execution, index, Vec::new())).collect();
+        self.launch(made);
         self.queue.push_back(Todo::Check(execution));
     }
 
     /// Makes a task record because `by` leads there; a join only counts the arrival.
-    pub fn make(&mut self, execution: ExecutionId, index: TaskIndex, by: TaskId) {
+    pub fn make(&mut self, execution: ExecutionId, index: TaskIndex, by: TaskId) -> Option<TaskId> {
         match self.workflow(execution).tasks[index].join {
-            Some(_) => self.reach(execution, index, by),
-            None => self.make_from(execution, index, vec![by]),
+            Some(_) => {
+                self.reach(execution, index, by);
+                None
+            }
+            None => Some(self.make_from(execution, index, vec![by])),
         }
     }
 
-    /// Makes a task record and starts it.
-    pub fn make_from(&mut self, execution: ExecutionId, index: TaskIndex, by: Vec<TaskId>) {
+    /// Makes a task record, to be launched.
+    pub fn make_from(&mut self, execution: ExecutionId, index: TaskIndex, by: Vec<TaskId>) -> TaskId {
         let task = self.state().tasks.len() as TaskId;
         let name = self.workflow(execution).tasks[index].name.clone();
         self.emit(Fact::Made { execution, name, by, waiting: false, at: self.at });
-        self.start(task);
+        task
+    }
+
+    /// Starts the tasks that one event made. All exist before the first starts, and each starts whatever becomes of the
+    /// execution meanwhile: when the first is at fault and ends it, the others run and nothing follows them.
+    pub fn launch(&mut self, made: Vec<TaskId>) {
+        for task in made {
+            if self.is_prepared(task) {
+                self.offer_or_fail(task);
+            }
+        }
     }
 
     /// Another inbound task leads to a join.
@@ -106,32 +118,37 @@ impl Conductor<'_, '_> {
             self.emit(Fact::Made { execution, name, by: vec![by], waiting: true, at: self.at });
             return self.queue.push_back(Todo::Join(join, true));
         };
-        let record = self.record(join);
-        let (state, ran) = (record.state, record.attempts > 0 || !record.failures.is_empty());
+        let state = self.record(join).state;
         if state == TaskState::Waiting {
             self.emit(Fact::Arrived { join, by });
             self.queue.push_back(Todo::Join(join, false));
-        } else if state.is_completed() && record.items.is_none() && (ran || state == TaskState::Success) {
-            // Late at a join that is through: Mistral runs it once more, with the latecomer's variables. One over items has
+        } else if state.is_completed() && self.record(join).items.is_none() {
+            // Late at a join that is through: Mistral looks at it once more, with the latecomer's variables. One over items has
             // none left to run, and would wait for ever.
             self.emit(Fact::Arrived { join, by });
             self.emit(Fact::Became { task: join, state: TaskState::Waiting, info: Some("Task is waiting.".into()) });
-            self.queue.push_back(Todo::Join(join, false));
+            self.queue.push_back(Todo::Join(join, true));
         }
     }
 
     /// Starts a task: the policies that come before its action, then the action.
     pub fn start(&mut self, task: TaskId) {
-        let spec = self.task(task);
-        if !self.record(task).prepared && spec.has_policies() {
-            if let Err(error) = self.prepare(task, spec) {
-                return self.fail_by_force(task, RUNNING, &error);
-            }
-            if self.is_held_back(task, spec) {
-                return;
-            }
+        if self.is_prepared(task) {
+            self.run(task);
         }
-        self.run(task);
+    }
+
+    /// Applies the policies that come before an action; answers whether it may run now.
+    fn is_prepared(&mut self, task: TaskId) -> bool {
+        let spec = self.task(task);
+        if self.record(task).prepared || !spec.has_policies() {
+            return true;
+        }
+        if let Err(error) = self.prepare(task, spec) {
+            self.fail_by_force(task, RUNNING, &error);
+            return false;
+        }
+        !self.is_held_back(task, spec)
     }
 
     /// Evaluates the policies of a task.
@@ -228,8 +245,21 @@ impl Conductor<'_, '_> {
                 }
                 return;
             }
+            _ if self.lives_on(execution) => {}
             _ => return,
         }
+        self.offer_or_fail(task);
+    }
+
+    /// Offers a task whose wait is over. Its timer runs, so it is meant to run, be its execution over or not.
+    pub fn go_on_with(&mut self, task: TaskId) {
+        match self.execution(self.record(task).execution).state {
+            TaskState::Paused => self.run(task),
+            _ => self.offer_or_fail(task),
+        }
+    }
+
+    fn offer_or_fail(&mut self, task: TaskId) {
         match self.offer_work(task) {
             Ok(()) => {}
             Err(Failure::Ordinary(info)) => self.queue.push_back(Todo::Settle(task, TaskState::Error, Some(info))),

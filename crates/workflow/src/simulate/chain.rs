@@ -200,7 +200,7 @@ impl Play {
         self.note_rest();
         let mut answer = json!({
             "status": self.machine.state.status().as_str(),
-            "result": json(self.machine.state.result()),
+            "result": with_tracebacks_marked(json(self.machine.state.result())),
             "requests": self.requests,
             "statuses": self.statuses,
         });
@@ -212,6 +212,21 @@ impl Play {
         }
         answer
     }
+}
+
+/// The recorded form has a mark where StackStorm shows a Python traceback, of which squall has none.
+fn with_tracebacks_marked(mut json: Json) -> Json {
+    match &mut json {
+        Json::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                let is_empty = key == "traceback" && value.as_str() == Some("");
+                *value = if is_empty { json!("<traceback>") } else { with_tracebacks_marked(value.take()) };
+            }
+        }
+        Json::Array(items) => items.iter_mut().for_each(|item| *item = with_tracebacks_marked(item.take())),
+        _ => {}
+    }
+    json
 }
 
 fn ended(entry: &Json) -> (Status, Value) {

@@ -353,7 +353,7 @@ impl Play {
     }
 
     fn answer(self) -> Json {
-        let mut answer = self.describe();
+        let mut answer = with_tracebacks_marked(self.describe());
         answer["phase"] = json!("run");
         answer["finished_at"] = self.seconds();
         answer["calls"] = Json::Array(self.calls);
@@ -367,6 +367,28 @@ impl Play {
         }
         answer
     }
+}
+
+/// The recorded form has a mark where Mistral shows a Python traceback, and nothing behind it.
+fn with_tracebacks_marked(mut json: Json) -> Json {
+    match &mut json {
+        Json::String(text) => {
+            let starts = ["Failed to run task [error=", "Failed to handle action completion [error="];
+            let start = starts.iter().filter_map(|start| text.find(start)).min();
+            let end = start.and_then(|start| {
+                let inside = text[start..].find("]:\n").map(|at| start + at);
+                inside.or_else(|| text.strip_suffix("]:").map(str::len))
+            });
+            if let Some(end) = end {
+                text.truncate(end);
+                text.push_str("]:\n<traceback>");
+            }
+        }
+        Json::Object(map) => map.values_mut().for_each(|value| *value = with_tracebacks_marked(value.take())),
+        Json::Array(items) => items.iter_mut().for_each(|item| *item = with_tracebacks_marked(item.take())),
+        _ => {}
+    }
+    json
 }
 
 /// The parameters of `demo.strict` with its default.

@@ -24,26 +24,56 @@ pub struct Script {
     /// Datastore: `system.<key>` and `user.<key>`.
     pub kv: Map,
     /// For each task the answers in order, the last repeating: `{"result": …}`, `{"error": …}` or `{"cancel": true}`, or
-    /// `{"status": …, "result": …}`, each with `"delay": seconds` if it takes time. `task#1` is item 1 of a task.
+    /// `{"status": …, "result": …}`, each with `"delay": seconds` if it takes time. `task#1` (or `task/1`) is item 1 of a
+    /// task, `task/*` any item.
     pub answers: HashMap<String, Vec<Json>>,
+    /// What people do meanwhile, by virtual milliseconds: pause, resume, cancel, re-run.
+    pub commands: Vec<(u64, Stimulus)>,
 }
 
 impl Script {
-    /// Reads `{"input", "runner", "context", "kv", "script": {task: [answer, …]}}`; whatever is missing is empty.
-    pub fn from_json(text: &Json) -> Script {
+    /// Reads `{"input", "runner", "context", "kv", "script": {task: [answer, …]}, "commands": [{"at": seconds, "do": verb}]}`;
+    /// whatever is missing is empty.
+    ///
+    /// # Errors
+    /// A command whose `do` is not `pause`, `resume`, `cancel` or `rerun`.
+    pub fn from_json(text: &Json) -> Result<Script, String> {
         let answers = text.get("script").and_then(Json::as_object).cloned().unwrap_or_default();
         let listed = answers.into_iter().map(|(task, answers)| match answers {
             Json::Array(answers) => (task, answers),
             answer => (task, vec![answer]),
         });
-        Script {
+        let commands = text.get("commands").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        Ok(Script {
             input: map(text.get("input")),
             runner: map(text.get("runner")),
             context: map(text.get("context")),
             kv: map(text.get("kv")),
             answers: listed.collect(),
-        }
+            commands: commands.iter().map(command).collect::<Result<_, _>>()?,
+        })
     }
+}
+
+fn command(json: &Json) -> Result<(u64, Stimulus), String> {
+    let texts = |key: &str| {
+        let list = json.get(key).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        list.iter().filter_map(Json::as_str).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let message = json.get("message").and_then(Json::as_str).map(str::to_owned);
+    let stimulus = match json.get("do").and_then(Json::as_str).unwrap_or_default() {
+        "pause" => Stimulus::Pause,
+        "resume" => Stimulus::Resume { env: map(json.get("env")) },
+        "cancel" => Stimulus::Stop { status: Status::Canceled, message },
+        "rerun" => Stimulus::Rerun { tasks: texts("tasks"), reset: texts("reset"), skip: false, env: Map::new() },
+        other => return Err(format!("`{other}` is no command: use `pause`, `resume`, `cancel` or `rerun`")),
+    };
+    Ok((milliseconds(json.get("at")), stimulus))
+}
+
+/// Seconds as milliseconds; nothing and nonsense are 0.
+fn milliseconds(seconds: Option<&Json>) -> u64 {
+    (seconds.and_then(Json::as_f64).unwrap_or(0.0).max(0.0) * 1000.0) as u64
 }
 
 /// How a simulated run went.
@@ -73,7 +103,12 @@ const MAX_EVENTS: u32 = 200_000;
 pub fn run(definition: &Definition, script: &Script) -> Report {
     let mut stage = Stage::new(definition, script);
     match stage.beginning() {
-        Ok(begin) => stage.hear(Stimulus::Begin(Box::new(begin))),
+        Ok(begin) => {
+            for (at, stimulus) in &script.commands {
+                stage.at(*at, stimulus.clone());
+            }
+            stage.hear(Stimulus::Begin(Box::new(begin)));
+        }
         Err(why) => {
             let result = Value::from_pairs([("error", why)]);
             return Report { trace: stage.trace, status: Status::Failed, result };
@@ -181,7 +216,11 @@ impl<'s> Stage<'s> {
             None => offer.task.to_string(),
         };
         let action = offer.action.as_deref().unwrap_or("nothing");
-        self.say(&format!("offers {name} ({action}) {}", to_json(&offer.input)));
+        let later = match offer.child.delay_ms {
+            0 => String::new(),
+            delay => format!(" in {} s", delay as f64 / 1000.0),
+        };
+        self.say(&format!("offers {name} ({action}) {}{later}", to_json(&offer.input)));
         self.names.insert(offer.run, name.clone());
         let Some((delay, status, result)) = self.answer(&name, offer) else { return };
         let delay = delay.saturating_add(offer.child.delay_ms);
@@ -189,8 +228,10 @@ impl<'s> Stage<'s> {
     }
 
     fn answer(&mut self, name: &str, offer: &Offer) -> Option<(u64, Status, Value)> {
-        let key = [name, &offer.task].into_iter().find(|key| self.script.answers.contains_key(*key));
-        let Some(key) = key else {
+        let item = offer.item.map_or(String::new(), |item| format!("{}/{item}", offer.task));
+        let any = if offer.item.is_some() { format!("{}/*", offer.task) } else { String::new() };
+        let keys = [name, &item, &any, &offer.task];
+        let Some(key) = keys.into_iter().find(|key| self.script.answers.contains_key(*key)) else {
             return match standard(offer) {
                 Some(answer) => answer.outcome.map(|o| (answer.after_ms, o.status, o.result)),
                 None => Some((0, Status::Succeeded, offer.input.clone())),
@@ -200,7 +241,7 @@ impl<'s> Stage<'s> {
         let answers = &self.script.answers[key];
         let answer = answers.get(*used).or(answers.last()).cloned().unwrap_or_default();
         *used += 1;
-        let delay = (answer.get("delay").and_then(Json::as_f64).unwrap_or(0.0).max(0.0) * 1000.0) as u64;
+        let delay = milliseconds(answer.get("delay"));
         let field = |key: &str| answer.get(key).map(value);
         let status = field("status").and_then(|status| status.as_str()?.parse().ok());
         let (status, result) = match (status, field("error"), field("cancel")) {
