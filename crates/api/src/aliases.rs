@@ -174,6 +174,7 @@ fn shown(api: &State, done: &Commanded, caller: &Caller) -> Result<Value, Fault>
     map.insert("execution".into(), executions::shown(api, &done.execution, false));
     if let Some(record) = executions::waiting(api, &done.execution)? {
         map.insert("confirmation".into(), confirmations::held(api, &record, caller));
+        map.insert("message".into(), api.engine().shown_to_bots(&record).into());
     }
     map.insert("actionalias".into(), done.alias.show());
     if let Some(message) = &done.message {

@@ -75,8 +75,11 @@ async fn answers_are_decided_with_the_least_assurance() {
         )
         .await;
     assert_eq!(held.json()["execution"]["status"], "pending", "{}", held.text);
+    let told = held.json()["message"].as_str().unwrap_or_default().to_owned();
+    assert!(told.starts_with("examples.evacuate waits for a confirmation, and nothing has been started."), "{told}");
     let open = house.get(&admin, "/v1/confirmations?state=open").await.json();
     let code = open[0]["code"].as_str().unwrap();
+    assert!(!held.text.contains(code), "{}", held.text);
     let answered = forward(&format!("confirm {code}")).await;
     assert_eq!(answered["actionalias"]["ref"], "squall.confirm");
     assert_eq!(answered["execution"]["id"], held.json()["execution"]["id"]);
@@ -101,4 +104,30 @@ async fn bots_that_pass_words_on_get_the_same() {
     let typo = execute("deny K7Q-4M8").await;
     let told = typo.json()["results"][0]["message"].as_str().unwrap_or_default().to_owned();
     assert!(told.starts_with("I do not know the code “K7Q4M8”"), "{}", typo.text);
+}
+
+#[tokio::test]
+async fn a_trusted_bot_asks_and_answers_for_who_asked() {
+    let house = House::trusting_bots();
+    let bot = house.user("bot", Role::Operator).await;
+    let say = async |user: &str, channel: &str, command: &str| {
+        let body = json!({
+            "command": command, "user": user, "source_channel": channel, "notification_route": "hubot",
+        });
+        let answer = house.call(Some(&bot), "POST", "/v1/aliasexecution/match_and_execute", Some(body)).await;
+        assert_eq!(answer.status.as_u16(), 201, "{}", answer.text);
+        answer.json()["results"][0].clone()
+    };
+    let held = say("alice", "ops", "evacuate web1").await;
+    let question = held["message"].as_str().unwrap().to_owned();
+    let code = question.split("!confirm ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let id = held["execution"]["id"].as_str().unwrap();
+    let status = async || house.get(&bot, &format!("/v1/executions/{id}")).await.json()["status"].clone();
+    say("bob", "ops", &format!("confirm {code}")).await;
+    assert_eq!(status().await, "pending", "somebody else");
+    say("alice", "dev", &format!("confirm {code}")).await;
+    assert_eq!(status().await, "pending", "another channel");
+    let confirmed = say("alice", "ops", &format!("confirm {code}")).await;
+    assert!(confirmed["message"].as_str().unwrap().starts_with("▶ Confirmed by alice"), "{confirmed}");
+    assert_ne!(status().await, "pending");
 }

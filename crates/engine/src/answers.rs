@@ -276,6 +276,18 @@ impl Engine {
         }
     }
 
+    /// What an old bot posts for a command that waits. Where its answers do not count, no code invites them.
+    pub fn shown_to_bots(&self, record: &Record) -> String {
+        if self.settings().trust_legacy_bots {
+            return self.shown(record);
+        }
+        let run = record.runs.first().map(|(_, run)| run.action.as_str()).unwrap_or_default();
+        format!(
+            "{run} waits for a confirmation, and nothing has been started. It cannot be answered through this bot: \
+             `squall confirmations` shows it, `squall confirm` and the terminal chat answer it."
+        )
+    }
+
     fn style(&self) -> texts::Style {
         texts::Style {
             prefix: self.settings().prefix.clone(),

@@ -389,7 +389,8 @@ impl<'a> Asker<'a> {
         };
         // When nobody can tell, more is asked for.
         let has_factors = self.store.has_factors().unwrap_or(true);
-        Rules { style, has_factors, ..Rules::default() }
+        let trust_legacy_bots = self.settings.trust_legacy_bots;
+        Rules { style, has_factors, trust_legacy_bots, ..Rules::default() }
     }
 
     pub fn directory(&self) -> People<'a> {

@@ -26,6 +26,9 @@ pub struct Settings {
     pub service_token_ttl: u64,
     /// Every Mistral task reports to the channel of its workflow, as StackStorm does (`compat.mistral_notify`).
     pub mistral_notify: bool,
+    /// Old bots may say who confirms: only the requester, by the same name from the same channel and route
+    /// (`confirm.trust_legacy_bots`). Whoever holds the bot's token can then confirm for anybody.
+    pub trust_legacy_bots: bool,
 }
 
 impl Default for Settings {
@@ -41,6 +44,7 @@ impl Default for Settings {
             datastore_key: None,
             service_token_ttl: 86_400,
             mistral_notify: false,
+            trust_legacy_bots: false,
         }
     }
 }

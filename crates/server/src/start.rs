@@ -35,6 +35,8 @@ pub struct Options {
     pub packs: Vec<PathBuf>,
     /// How long running actions may go on after a stop was asked for.
     pub drain: Duration,
+    /// Whether the word of old bots confirms (see [`Settings::trust_legacy_bots`]).
+    pub trust_legacy_bots: bool,
 }
 
 /// Why a server did not start. Each names the thing and the way out.
@@ -202,7 +204,7 @@ impl Server {
         loader.remember(&loaded);
         report(&loaded.diagnostics);
         let ids = Arc::new(RandomIds::new()?);
-        let settings = settings(data, &endpoints, &ids)?;
+        let settings = Settings { trust_legacy_bots: options.trust_legacy_bots, ..settings(data, &endpoints, &ids)? };
         let engine = Engine::new(Parts {
             store: store.clone(),
             clock: Arc::new(SystemClock::default()),

@@ -57,6 +57,16 @@ impl House {
     }
 
     pub fn with(settings: Settings) -> House {
+        House::of(settings, squall_engine::Settings::default())
+    }
+
+    /// The word of old bots counts.
+    pub fn trusting_bots() -> House {
+        let engine = squall_engine::Settings { trust_legacy_bots: true, ..Default::default() };
+        House::of(Settings::default(), engine)
+    }
+
+    fn of(settings: Settings, engine: squall_engine::Settings) -> House {
         let packs = tempfile::tempdir().unwrap();
         unpack_lab(packs.path());
         let configs = packs.path().join(".configs");
@@ -73,7 +83,7 @@ impl House {
             clock: Arc::new(Machine(ahead.clone())),
             ids: Arc::new(Counted(AtomicU32::new(1))),
             runtime: Arc::new(Tokio),
-            settings: squall_engine::Settings { datastore_key: Some(key()), ..Default::default() },
+            settings: squall_engine::Settings { datastore_key: Some(key()), ..engine },
             registry: load(&sources).registry,
             policy: Default::default(),
         });

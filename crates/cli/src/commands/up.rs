@@ -26,6 +26,10 @@ pub struct Up {
     /// Seconds that running actions may go on after a stop was asked for.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     drain: u64,
+    /// Let bots of StackStorm confirm for the person that they name, if that person asked through the same bot, in the
+    /// same channel. Whoever holds the bot's token can then confirm for anybody.
+    #[arg(long)]
+    trust_legacy_bots: bool,
     /// Say less.
     #[arg(long, short)]
     quiet: bool,
@@ -60,6 +64,7 @@ impl Up {
             store: self.store(),
             packs: self.packs.clone(),
             drain: Duration::from_secs(self.drain),
+            trust_legacy_bots: self.trust_legacy_bots,
         };
         let server = Server::start(options).await.map_err(|e| Stop::Failed(e.to_string()))?;
         notify::tell(notify::READY);
