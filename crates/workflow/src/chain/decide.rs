@@ -7,6 +7,7 @@ use super::state::{Entry, Fact, State};
 use crate::step::Step;
 use crate::{Begin, Child, Offer, Registered, RunId, Stimulus};
 use squall_model::{Map, Status, Str, Timestamp, Value};
+use std::sync::Arc;
 
 /// Hears a stimulus.
 pub(super) fn decide(step: &mut Step<'_, Front>, stimulus: Stimulus) {
@@ -42,8 +43,8 @@ impl<'a> Conductor<'_, 'a> {
         self.step.definition
     }
 
-    fn began(&self) -> Begin {
-        self.step.run().begin().map(|begin| (**begin).clone()).unwrap_or_default()
+    fn began(&self) -> Arc<Begin> {
+        self.step.run().begin().cloned().unwrap_or_default()
     }
 
     fn begin(&mut self, begin: Box<Begin>) {

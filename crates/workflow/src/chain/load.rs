@@ -7,6 +7,7 @@ use super::render::Texts;
 use crate::definition::LoadOptions;
 use squall_model::{Map, Str, Value};
 use squall_yaml::{Diagnostic, Kind, Node as Yaml, Options, Span};
+use std::collections::{HashMap, HashSet};
 
 /// A text that is no YAML.
 const NOT_YAML: &str = "SQ2301";
@@ -21,6 +22,8 @@ pub struct Definition {
     pub(super) start: Str,
     pub(super) vars: Texts,
     nodes: Vec<Node>,
+    /// Where a name is; of several nodes of one name the first.
+    places: HashMap<Str, usize>,
 }
 
 /// One node.
@@ -52,7 +55,7 @@ impl Definition {
 
     /// The node of that name; of several the first.
     pub(super) fn node(&self, name: &str) -> Option<&Node> {
-        self.nodes.iter().find(|node| &*node.name == name)
+        self.places.get(name).map(|place| &self.nodes[*place])
     }
 }
 
@@ -103,9 +106,13 @@ impl Reader<'_> {
         };
         let nodes: Vec<Node> =
             items.iter().enumerate().filter_map(|(place, item)| self.node(item, place == 0)).collect();
-        self.check_links(items, &nodes);
-        let start = self.start(&root, &nodes, chain.span)?;
-        Some(Definition { start, vars, nodes })
+        let mut places = HashMap::with_capacity(nodes.len());
+        for (place, node) in nodes.iter().enumerate() {
+            places.entry(node.name.clone()).or_insert(place);
+        }
+        self.check_links(items, &places);
+        let start = self.start(&root, &nodes, &places, chain.span)?;
+        Some(Definition { start, vars, nodes, places })
     }
 
     fn node(&mut self, yaml: &Yaml, is_first: bool) -> Option<Node> {
@@ -183,7 +190,7 @@ impl Reader<'_> {
         }
     }
 
-    fn check_links(&mut self, items: &[Yaml], nodes: &[Node]) {
+    fn check_links(&mut self, items: &[Yaml], places: &HashMap<Str, usize>) {
         for yaml in items {
             let name = yaml.get("name").and_then(Yaml::as_str).unwrap_or("");
             for key in ["on-success", "on-failure"] {
@@ -191,7 +198,7 @@ impl Reader<'_> {
                     continue;
                 };
                 // A name with Jinja in it passes, and fails when it is reached.
-                let known = target.is_empty() || target.contains("{{") || nodes.iter().any(|n| &*n.name == target);
+                let known = target.is_empty() || target.contains("{{") || places.contains_key(target);
                 if !known {
                     let text = format!(
                         "Unable to find node with name \"{target}\" referenced in \"{key}\" in task \"{name}\"."
@@ -203,11 +210,11 @@ impl Reader<'_> {
     }
 
     /// `default`, else the first node that none names, else the first.
-    fn start(&mut self, root: &Yaml, nodes: &[Node], span: Span) -> Option<Str> {
+    fn start(&mut self, root: &Yaml, nodes: &[Node], places: &HashMap<Str, usize>, span: Span) -> Option<Str> {
         if let Some(default) = root.get("default")
             && let Some(name) = default.as_str().filter(|name| !name.is_empty())
         {
-            if nodes.iter().any(|node| &*node.name == name) {
+            if places.contains_key(name) {
                 return Some(name.into());
             }
             self.fault(
@@ -217,11 +224,9 @@ impl Reader<'_> {
             );
             return None;
         }
-        let is_named = |node: &&Node| {
-            let name = Some(&node.name);
-            nodes.iter().any(|other| other.on_success.as_ref() == name || other.on_failure.as_ref() == name)
-        };
-        let start = nodes.iter().find(|node| !is_named(node)).or(nodes.first());
+        let named: HashSet<&Str> =
+            nodes.iter().flat_map(|node| node.on_success.iter().chain(&node.on_failure)).collect();
+        let start = nodes.iter().find(|node| !named.contains(&node.name)).or(nodes.first());
         if start.is_none() {
             let action = &self.options.reference;
             self.fault(FORM, span, format!("Failed to find default node in {action}."));

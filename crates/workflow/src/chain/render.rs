@@ -11,6 +11,7 @@ use crate::{Begin, Host, Registered};
 use squall_expr::jinja::Values;
 use squall_expr::{Engine, Error, Limits, Scope, params};
 use squall_model::{Map, Str, Timestamp, Value, to_json};
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
@@ -21,6 +22,10 @@ pub(super) struct Texts {
     entries: Vec<(Str, Value, Option<Values>)>,
     /// Keys read as `system.<key>`, the old form of `st2kv.system.<key>`.
     system: Vec<Str>,
+    /// Every word of the templates: what is not among them cannot be read by name.
+    words: BTreeSet<Str>,
+    /// Some template reads `__context`, which holds everything.
+    reads_all: bool,
 }
 
 impl Texts {
@@ -33,6 +38,8 @@ impl Texts {
             let values = dynamic.then(|| Values::compile(&Map::from_iter([(key.clone(), value.clone())])));
             if dynamic {
                 texts.system.extend(system_keys(&written));
+                texts.words.extend(written.split(|c: char| !c.is_alphanumeric() && c != '_').map(Str::from));
+                texts.reads_all |= written.contains("__context");
             }
             texts.entries.push((key.clone(), value.clone(), values));
         }
@@ -101,11 +108,17 @@ impl<'s> Sight<'s> {
         Sight { state, begin }
     }
 
-    /// What parameters and `publish` both see.
-    fn names(&self) -> Map {
-        let mut names = self.begin.input.clone();
-        names.extend(self.state.results.iter().map(|(k, v)| (k.clone(), v.clone())));
-        names.extend(self.state.vars.iter().map(|(k, v)| (k.clone(), v.clone())));
+    /// What parameters and `publish` both see, as far as `texts` read it: a chain of many nodes has many results.
+    fn names(&self, texts: &Texts) -> Map {
+        let layers = [&self.begin.input, &self.state.results, &self.state.vars];
+        let pair = |(name, value): (&Str, &Value)| (name.clone(), value.clone());
+        let mut names = Map::new();
+        for layer in layers {
+            match texts.reads_all {
+                true => names.extend(layer.iter().map(pair)),
+                false => names.extend(texts.words.iter().filter_map(|word| layer.get_key_value(word)).map(pair)),
+            }
+        }
         names.insert("__results".into(), Value::Map(self.state.results.clone()));
         names
     }
@@ -130,7 +143,7 @@ pub(super) fn vars(vars: &Texts, begin: &Begin, host: &dyn Host) -> Result<Map, 
 /// Renders the parameters of a node.
 pub(super) fn parameters(node: &Node, sight: &Sight<'_>, host: &dyn Host) -> Result<Map, Failure> {
     let begin = sight.begin;
-    let mut names = sight.names();
+    let mut names = sight.names(&node.parameters);
     let mut parent = Map::new();
     parent.insert("execution_id".into(), Value::from(begin.execution.as_str()));
     parent.extend(begin.context.iter().map(|(k, v)| (k.clone(), v.clone())));
@@ -152,7 +165,7 @@ const BROKEN_STRUCTURE: &str = "'JSONDecodeError' object has no attribute 'key'"
 
 /// Renders what a node publishes.
 pub(super) fn publish(node: &Node, sight: &Sight<'_>, host: &dyn Host) -> Result<Map, String> {
-    node.publish.render(sight.names(), &SystemOnly(host)).map_err(|(key, source, error)| {
+    node.publish.render(sight.names(&node.publish), &SystemOnly(host)).map_err(|(key, source, error)| {
         if error.class == "JSONDecodeError" {
             return BROKEN_STRUCTURE.to_owned();
         }
