@@ -5,71 +5,25 @@
 //!
 //! `cargo bench -p squall-engine --profile fast --bench confirm` (arguments: directory to write in, open questions).
 
+mod machine;
+
+use machine::{Counted, Tokio, WallClock};
 use squall_content::{Registry, Sources};
 use squall_engine::answers::Answering;
 use squall_engine::confirmation::decide::{Outcome, Verdict};
 use squall_engine::confirmation::declare::Way;
 use squall_engine::confirmation::{Policy, Record, State, policy};
-use squall_engine::{Engine, Parts, Principal, Request, Role, Runtime, Settings, Via};
-use squall_model::{ActionRef, Clock, ExecutionId, Future, Ids, Map, Timestamp, from_json};
+use squall_engine::{Engine, Parts, Principal, Request, Role, Settings, Via};
+use squall_model::{ActionRef, ExecutionId, Map, Timestamp, from_json};
 use squall_store::sqlite::{Options, Sqlite};
 use squall_store::{Batch, Op, Store, User};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// The program itself uses as many.
 const THREADS: usize = 2;
-
-struct Tokio(tokio::runtime::Handle);
-
-impl Runtime for Tokio {
-    fn spawn(&self, task: Future<'static, ()>) {
-        self.0.spawn(task);
-    }
-
-    fn sleep(&self, duration: Duration) -> Future<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
-    }
-}
-
-struct WallClock(Instant);
-
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-impl Clock for WallClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(since_epoch().as_micros() as i64)
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
-
-/// Ids that differ and look like real ones; nothing here needs to be unpredictable.
-struct Counted(AtomicU32, AtomicU64);
-
-impl Ids for Counted {
-    fn execution(&self) -> ExecutionId {
-        let n = self.0.fetch_add(1, Ordering::Relaxed);
-        ExecutionId::compose(since_epoch().as_secs() as u32, [1, 2, 3, 4, 5], n)
-    }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        for byte in bytes {
-            // SplitMix64: codes must be spread evenly.
-            let mut z = self.1.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            *byte = (z ^ (z >> 31)) as u8;
-        }
-    }
-}
 
 fn registry() -> Registry {
     static READ: std::sync::OnceLock<Registry> = std::sync::OnceLock::new();
@@ -108,7 +62,7 @@ fn house(dir: &Path, policy: Arc<Policy>) -> House {
     let engine = Engine::new(Parts {
         store: store.clone(),
         clock: Arc::new(WallClock(Instant::now())),
-        ids: Arc::new(Counted(AtomicU32::new(0), AtomicU64::new(1))),
+        ids: Arc::new(Counted::default()),
         runtime: Arc::new(Tokio(tokio::runtime::Handle::current())),
         settings: Settings::default(),
         registry: registry(),

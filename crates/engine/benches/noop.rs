@@ -4,60 +4,20 @@
 //!
 //! `cargo bench -p squall-engine --profile fast --bench noop` (arguments: directory to write in, executions, callers).
 
+mod machine;
+
+use machine::{Counted, Tokio, WallClock};
 use squall_content::{Registry, Sources};
-use squall_engine::{Engine, Parts, Principal, Request, Role, Runtime, Settings, Via};
-use squall_model::{ActionRef, Clock, ExecutionId, Future, Ids, Map, Status, Timestamp};
+use squall_engine::{Engine, Parts, Principal, Request, Role, Settings, Via};
+use squall_model::{ActionRef, Map, Status};
 use squall_store::sqlite::{Options, Sqlite, Synchronous};
 use squall_store::{Filter, Page, Store};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// The program itself uses as many.
 const THREADS: usize = 2;
-
-struct Tokio(tokio::runtime::Handle);
-
-impl Runtime for Tokio {
-    fn spawn(&self, task: Future<'static, ()>) {
-        self.0.spawn(task);
-    }
-
-    fn sleep(&self, duration: Duration) -> Future<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
-    }
-}
-
-struct WallClock(Instant);
-
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-impl Clock for WallClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(since_epoch().as_micros() as i64)
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
-
-/// Ids that differ and look like real ones; nothing here needs to be unpredictable.
-struct Counted(AtomicU32);
-
-impl Ids for Counted {
-    fn execution(&self) -> ExecutionId {
-        let n = self.0.fetch_add(1, Ordering::Relaxed);
-        ExecutionId::compose(since_epoch().as_secs() as u32, [1, 2, 3, 4, 5], n)
-    }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill_with(|| self.0.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9).to_be_bytes()[0]);
-    }
-}
 
 fn builtin() -> Registry {
     squall_content::load(&Sources { builtin: true, ..Sources::default() }).registry
@@ -107,7 +67,7 @@ async fn measure(dir: &Path, synchronous: Synchronous, total: usize, callers: us
     let engine = Engine::new(Parts {
         store: store.clone(),
         clock: Arc::new(WallClock(Instant::now())),
-        ids: Arc::new(Counted(AtomicU32::new(0))),
+        ids: Arc::new(Counted::default()),
         runtime: Arc::new(Tokio(tokio::runtime::Handle::current())),
         settings: Settings::default(),
         registry: builtin(),

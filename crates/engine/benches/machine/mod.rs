@@ -1,0 +1,55 @@
+//! The machine that the engine is measured on: tokio, the wall clock, cheap ids.
+
+use squall_engine::Runtime;
+use squall_model::{Clock, ExecutionId, Future, Ids, Timestamp};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+pub struct Tokio(pub tokio::runtime::Handle);
+
+impl Runtime for Tokio {
+    fn spawn(&self, task: Future<'static, ()>) {
+        self.0.spawn(task);
+    }
+
+    fn sleep(&self, duration: Duration) -> Future<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+pub struct WallClock(pub Instant);
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(since_epoch().as_micros() as i64)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Ids that differ and look like real ones; nothing here needs to be unpredictable.
+#[derive(Default)]
+pub struct Counted(AtomicU32, AtomicU64);
+
+impl Ids for Counted {
+    fn execution(&self) -> ExecutionId {
+        let n = self.0.fetch_add(1, Ordering::Relaxed);
+        ExecutionId::compose(since_epoch().as_secs() as u32, [1, 2, 3, 4, 5], n)
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        for byte in bytes {
+            // SplitMix64: codes must be spread evenly.
+            let mut z = self.1.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            *byte = (z ^ (z >> 31)) as u8;
+        }
+    }
+}
