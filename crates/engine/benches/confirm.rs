@@ -14,7 +14,7 @@ use squall_engine::confirmation::decide::{Outcome, Verdict};
 use squall_engine::confirmation::declare::Way;
 use squall_engine::confirmation::{Policy, Record, State, policy};
 use squall_engine::{Engine, Parts, Principal, Request, Role, Settings, Via};
-use squall_model::{ActionRef, ExecutionId, Map, Timestamp, from_json};
+use squall_model::{ActionRef, ExecutionId, Map, from_json};
 use squall_store::sqlite::{Options, Sqlite};
 use squall_store::{Batch, Op, Store, User};
 use std::path::Path;
