@@ -8,6 +8,7 @@ mod support;
 
 use serde_json::Value;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use support::{Person, Server, processes, wait, write_pack};
 
 /// A server that dies at `point` (`NAME:passage`), with a pack whose actions write down that they ran.
@@ -54,6 +55,10 @@ impl Scene {
                 "actions/asks.yaml",
                 format!("name: asks\ntags: [{{name: squall.confirm, value: \"true\"}}]\n{}", shell(&note)),
             ),
+            (
+                "actions/hurries.yaml",
+                format!("name: hurries\nconfirm: {{require: [{{who: requester}}], timeout: 10s}}\n{}", shell(&note)),
+            ),
             ("actions/waits.yaml", "name: waits\nrunner_type: mistral-v2\nentry_point: workflows/waits.yaml\n".into()),
             ("actions/workflows/waits.yaml", WAITS.into()),
             ("actions/meets.yaml", "name: meets\nrunner_type: orquesta\nentry_point: workflows/meets.yaml\n".into()),
@@ -64,6 +69,7 @@ impl Scene {
             ("actions/workflows/announces.yaml", ANNOUNCES.into()),
             ("aliases/note.yaml", alias("note", "append")),
             ("aliases/ask.yaml", alias("ask", "asks")),
+            ("aliases/hurry.yaml", alias("hurry", "hurries")),
             ("aliases/announce.yaml", alias("announce", "announces")),
         ];
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
@@ -236,6 +242,26 @@ fn k04_before_an_answer_is_decided() {
     scene.dies_and_comes_back();
     let mut alice = alice.again();
     alice.hears("result of w1");
+    assert_eq!(scene.runs(), 1);
+}
+
+/// Nobody had looked at the answer when the server died, and the deadline passed while it was away.
+#[test]
+fn k04_an_answer_that_was_kept_in_time_wins_over_its_deadline() {
+    // The command is the first line that is kept, the answer the second.
+    let (mut scene, mut alice) = Scene::begun("K04-heard:2");
+    alice.say("!hurry w1");
+    let question = alice.hears("please confirm");
+    let asked = Instant::now();
+    let code = question.split("!confirm ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    alice.say(&format!("!confirm {}", code.expect("a code")));
+    scene.server.has_died();
+    wait("the deadline", || (asked.elapsed() > Duration::from_secs(10)).then_some(()));
+    scene.server.up();
+    let mut alice = alice.again();
+    alice.hears("result of w1");
+    alice.listen();
+    assert!(alice.said("No confirmation for").is_empty(), "{}", alice.transcript());
     assert_eq!(scene.runs(), 1);
 }
 

@@ -1,7 +1,7 @@
 //! Which parts exist today and how they are wired.
 //!
-//! Start order: lock and store, content, engine, runners, recovery, listeners, chat. Whoever hears from the server
-//! hears from one that has recovered. The stop goes the other way round and never takes longer than it says.
+//! Start order: lock and store, content, engine, runners, recovery, lines that people had typed before, listeners, chat, what is
+//! due. Whoever hears from the server hears from one that has recovered. The stop goes the other way round and never takes longer than it says.
 #![warn(missing_docs)]
 
 mod addresses;

@@ -228,6 +228,8 @@ impl Server {
         if recovered != Default::default() {
             tracing::info!(?recovered, "went on with what was under way");
         }
+        let terminal = Terminal::new(engine.clone());
+        terminal.hear_what_is_left().await?;
         let (stop, stopped) = watch::channel(false);
         let mut server = Server {
             engine,
@@ -241,13 +243,18 @@ impl Server {
             started: Duration::ZERO,
             first_start: first.is_some(),
         };
-        server.serve(listeners, stopped)?;
+        server.serve(listeners, terminal, stopped)?;
         server.endpoints.store(&server.data).map_err(file("write endpoints.json"))?;
         server.started = began.elapsed();
         Ok(server)
     }
 
-    fn serve(&mut self, listeners: Vec<(Part, TcpListener)>, stopped: watch::Receiver<bool>) -> Result<(), StartError> {
+    fn serve(
+        &mut self,
+        listeners: Vec<(Part, TcpListener)>,
+        terminal: Arc<Terminal>,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<(), StartError> {
         let admin = Arc::new(crate::admin::Admin { engine: self.engine.clone(), loader: self.loader.clone() });
         let usual = squall_api::Settings::of(self.engine.settings());
         let settings = squall_api::Settings { configs_dir: self.data.join("configs"), ..usual };
@@ -270,7 +277,6 @@ impl Server {
             }));
         }
         let socket = private_socket(&self.endpoints.chat)?;
-        let terminal = Terminal::new(self.engine.clone());
         self.tasks.push(tokio::spawn(terminal.clone().serve(socket, stopped.clone())));
         self.tasks.push(tokio::spawn(terminal.post(stopped.clone())));
         let engine = self.engine.clone();

@@ -11,7 +11,7 @@ pub use protocol::{Asks, Edited, FromClient, FromServer, Shown};
 use crate::bot::{Bot, Heard, Heed};
 use crate::format;
 use crate::inbox::{self, Inbox};
-use squall_engine::Engine;
+use squall_engine::{Engine, Refusal};
 use squall_model::{Value, crash_point};
 use squall_store::{Batch, Message, Op, Outgoing};
 use std::collections::HashMap;
@@ -52,7 +52,6 @@ impl Terminal {
 
     /// Serves clients until `stop` becomes true.
     pub async fn serve(self: Arc<Self>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
-        self.hear_what_is_left().await;
         tokio::spawn(self.clone().tidy(stop.clone()));
         loop {
             let accepted = tokio::select! {
@@ -188,6 +187,7 @@ impl Terminal {
             tracing::error!(%error, channel, "cannot keep a message");
             return self.bot.unheard(&heard, &error.into());
         }
+        crash_point!("K04-heard");
         self.touch(channel);
         self.heed(heard).await
     }
@@ -207,16 +207,15 @@ impl Terminal {
         }
     }
 
-    /// Lines that an earlier process had taken and not dealt with.
-    async fn hear_what_is_left(&self) {
-        match self.inbox.left() {
-            Ok(left) => {
-                for heard in left {
-                    drop(self.heed(heard).await);
-                }
-            }
-            Err(error) => tracing::error!(%error, "cannot read what was said before the start"),
+    /// Hears the lines that an earlier process had taken and not dealt with, oldest first.
+    ///
+    /// To be awaited before anything is due and anybody is served: an answer among them counts by when it was typed, so no
+    /// deadline and no later answer may come before it.
+    pub async fn hear_what_is_left(&self) -> Result<(), Refusal> {
+        for heard in self.inbox.left()? {
+            drop(self.heed(heard).await);
         }
+        Ok(())
     }
 
     /// Removes the rows of lines that were dealt with until `stop` becomes true, and once more then.
