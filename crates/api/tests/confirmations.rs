@@ -136,7 +136,7 @@ async fn on_hold_reject() {
     assert_eq!(by_alias.status, 409, "{}", by_alias.text);
     assert_eq!(p.house.get(&p.admin, "/v1/confirmations").await.json(), json!([]), "nothing was stored");
     assert_eq!(p.house.get(&p.admin, "/v1/executions").await.json(), json!([]));
-    assert_eq!(p.house.post(&p.alice, "/v1/executions?on_hold=perhaps", body).await.status, 400);
+    assert_eq!(p.house.post(&p.alice, "/v1/executions?on_hold=perhaps", body.clone()).await.status, 400);
     let free = p.house.post(&p.alice, "/v1/executions?on_hold=reject", json!({"action": "core.noop"})).await;
     assert_eq!(free.status, 201, "what nobody is asked about runs");
 }

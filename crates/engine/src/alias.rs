@@ -7,7 +7,7 @@ use crate::confirmation::texts::{self as catalogue, Fill};
 use crate::content::Content;
 use crate::people::Principal;
 use crate::refusal::Refusal;
-use crate::request::{Asking, Held, OnHold, Passed, Request, Source};
+use crate::request::{Asking, Held, OnHold, Passed, Request, Source, TRIES, Tried};
 use crate::{Engine, gates, limits, report, texts, view};
 use squall_content::Alias;
 use squall_expr::alias::{Leniency, Matcher};
@@ -104,10 +104,29 @@ impl Engine {
         command: &Command,
         forgiven: Option<&str>,
     ) -> Result<Vec<Commanded>, Refusal> {
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            match self.run_alias_once(content, alias, &matches, command, forgiven).await? {
+                Tried::Stored(done) => return Ok(done),
+                Tried::Overtaken(refusal) if tries == 0 => return Err(refusal),
+                Tried::Overtaken(_) => {}
+            }
+        }
+    }
+
+    async fn run_alias_once(
+        &self,
+        content: &Content,
+        alias: &Arc<Alias>,
+        matches: &[Map],
+        command: &Command,
+        forgiven: Option<&str>,
+    ) -> Result<Tried<Vec<Commanded>>, Refusal> {
         let context = context(alias, command);
         let mut passed = Vec::with_capacity(matches.len());
         for params in matches {
-            passed.push(self.pass_alias(content, alias, params, &context, command)?);
+            passed.push(self.pass_alias(content, alias, params.clone(), &context, command)?);
         }
         // As people type it in chat: what is told when nobody answered can be typed again.
         let prefix = command.reply_to.as_ref().map_or("", |_| self.settings().prefix.as_str());
@@ -137,11 +156,17 @@ impl Engine {
                 extra: ack.and_then(|body| body.get("extra").cloned()),
             });
         }
-        let stored = self.store_request(requested, command.key.clone(), along).await?;
+        let stored = match waits {
+            true => match self.store_held(requested, command.key.clone(), along).await? {
+                Tried::Stored(stored) => stored,
+                Tried::Overtaken(refusal) => return Ok(Tried::Overtaken(refusal)),
+            },
+            false => self.store_request(requested, command.key.clone(), along).await?,
+        };
         if let Some(first) = done.first_mut() {
             first.execution = stored;
         }
-        Ok(done)
+        Ok(Tried::Stored(done))
     }
 
     fn acknowledged(&self, execution: &Execution, reply: &ReplyTo, body: &Map, forgiven: Option<&str>) -> Op {

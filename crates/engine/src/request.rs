@@ -88,7 +88,7 @@ impl Request {
             action,
             params,
             who,
-            source: Source::Api,
+            source,
             context: Map::new(),
             notify: Value::Null,
             reply_to: None,
@@ -100,6 +100,9 @@ impl Request {
         }
     }
 }
+
+/// How often a request that is overtaken is looked at.
+pub(crate) const TRIES: usize = 4;
 
 /// What asking about a message needs to know of it.
 pub(crate) struct Asking<'a> {
@@ -126,16 +129,29 @@ pub(crate) enum Final {
 impl Engine {
     /// Requests an execution. The answer comes after the commit, with the execution as it was requested; it may have ended by then.
     pub async fn request(&self, request: Request) -> Result<Execution, Refusal> {
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            match self.request_once(&request).await? {
+                Tried::Stored(execution) => return Ok(execution),
+                Tried::Overtaken(refusal) if tries == 0 => return Err(refusal),
+                Tried::Overtaken(_) => {}
+            }
+        }
+    }
+
+    async fn request_once(&self, request: &Request) -> Result<Tried<Execution>, Refusal> {
         let content = self.content();
         let id = self.ids().execution();
-        match gates::pass(self, &content, &request)? {
+        match gates::pass(self, &content, request)? {
             gates::Verdict::Run(requested, seen) => {
                 let passed = Passed { execution: Execution::new(id, requested, self.now()), seen };
                 let asking = Asking { confirm: &request.confirm, on_hold: request.on_hold, ..Asking::default() };
                 match self.held_or_not(&content, vec![passed], &asking)? {
-                    Held::Already(first) => self.stored(first),
-                    Held::Waits(requested, along) | Held::Runs(requested, along) => {
-                        self.store_request(requested, request.key, along).await
+                    Held::Already(first) => self.stored(first).map(Tried::Stored),
+                    Held::Waits(requested, along) => self.store_held(requested, request.key.clone(), along).await,
+                    Held::Runs(requested, along) => {
+                        self.store_request(requested, request.key.clone(), along).await.map(Tried::Stored)
                     }
                 }
             }
@@ -233,6 +249,9 @@ impl Engine {
             return Ok(Held::Runs(known.into_iter().map(cleared).collect(), along));
         };
         let decision = match asker.open(&wanted, joined, None).map_err(Refusal::Invalid)? {
+            Opened::Joined(record) if asking.on_hold == OnHold::Reject => {
+                return Err(Refusal::Held(Box::new(record.to_value())));
+            }
             Opened::Joined(record) => {
                 let first = record.runs.first().map(|(id, _)| *id);
                 return first.map(Held::Already).ok_or_else(|| Refusal::Broken("a confirmation holds nothing".into()));
@@ -317,6 +336,19 @@ impl Engine {
             Answer::Claim(_) | Answer::Confirmed { .. } | Answer::Done => {
                 Err(Refusal::Broken("a request was answered with something else".into()))
             }
+        }
+    }
+
+    /// The same for runs that wait, which an equal request may overtake.
+    pub(crate) async fn store_held(
+        &self,
+        requested: Vec<Requested>,
+        key: Option<String>,
+        along: Vec<Op>,
+    ) -> Result<Tried<Execution>, Refusal> {
+        match self.store_request(requested, key, along).await {
+            Err(refusal @ Refusal::Conflict(_)) => Ok(Tried::Overtaken(refusal)),
+            done => done.map(Tried::Stored),
         }
     }
 

@@ -198,10 +198,10 @@ pub enum Op {
     },
     /// A new confirmation, or the whole of one again.
     ///
-    /// With `expected: None` it must be new. Conflict `confirmation …` when the id exists, and `code …` when another
-    /// one with the code is open or was closed less than 24 hours before `held_at`. With `Some(version)`: Conflict
-    /// `version of confirmation …` unless the stored one has this version, and `code …` when it is open and another open
-    /// one has the code.
+    /// With `expected: None` it must be new. Conflict `confirmation …` when the id exists, `code …` when another one with the
+    /// code is open or was closed less than 24 hours before `held_at`, and `equal …` when another one with the same `joins` is
+    /// open. With `Some(version)`: Conflict `version of confirmation …` unless the stored one has this version, and `code …`
+    /// or `equal …` when it is open and another open one has the code or the same `joins`.
     PutConfirmation {
         /// The row.
         row: Box<Confirmation>,

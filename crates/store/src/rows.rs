@@ -171,6 +171,8 @@ pub struct Confirmation {
     pub version: u64,
     /// Who asked for what is held back.
     pub requester: String,
+    /// What an equal request has as well, when equal ones are one: no two open ones have the same.
+    pub joins: Option<String>,
     /// The chat network in which it was asked for, if it was.
     pub network: Option<String>,
     /// The channel there.

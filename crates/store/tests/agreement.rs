@@ -69,9 +69,9 @@ fn op() -> impl Strategy<Value = Op> {
         prop::option::of(0..3i64),
         prop::option::of("[ab]"),
         prop::collection::vec(0..IDS, 0..3),
-        prop::option::of(1..4u64),
+        (prop::option::of(1..4u64), prop::option::of("[xy]")),
     )
-        .prop_map(|((name, code, day, version), state, closed_at, channel, runs, expected)| {
+        .prop_map(|((name, code, day, version), state, closed_at, channel, runs, (expected, joins))| {
             let days = |n: i64| 50_000_000_000 * n;
             let row = Confirmation {
                 state: state.to_owned(),
@@ -80,6 +80,7 @@ fn op() -> impl Strategy<Value = Op> {
                 requester: if day == 0 { "bob" } else { "ada" }.to_owned(),
                 channel,
                 executions: runs.into_iter().map(id).collect(),
+                joins,
                 ..confirmation(&name, &code, u32::from(day == 1), days(day))
             };
             Op::PutConfirmation { row: Box::new(row), expected }

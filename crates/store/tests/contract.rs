@@ -55,6 +55,7 @@ promises! {
     a_confirmation_is_written_once_per_version
     a_code_is_not_given_again_for_a_day
     an_open_code_belongs_to_one_confirmation
+    equal_ones_are_open_one_at_a_time
     a_code_finds_the_open_confirmation_else_the_newest
     an_execution_finds_its_confirmation
     confirmations_filter_and_page_newest_first
@@ -576,6 +577,20 @@ fn an_open_code_belongs_to_one_confirmation(store: &dyn Store) {
     assert_eq!(store.confirmation_of(id(3)).unwrap(), None);
     given(store, [change(&closed(&first, "denied", 20), 1), change(&other, 1)]);
     assert_eq!(store.confirmation_by_code("H2H2H2").unwrap(), None);
+}
+
+fn equal_ones_are_open_one_at_a_time(store: &dyn Store) {
+    let equal = |name, code, n| Confirmation { joins: Some("ada/9f2a".to_owned()), ..confirmation(name, code, n, 10) };
+    let (first, second) = (equal(A, "K7Q4M9", 1), equal(B, "H2H2H2", 2));
+    given(store, [hold(&first)]);
+    let is_open = format!("conflict: equal of confirmation {B}: it is open");
+    assert_eq!(refused(store, [hold(&second)]), is_open);
+    given(store, [hold(&Confirmation { joins: Some("bob/9f2a".to_owned()), ..second.clone() })]);
+    assert_eq!(refused(store, [change(&Confirmation { version: 2, ..second.clone() }, 1)]), is_open);
+    given(store, [change(&closed(&first, "denied", 20), 1), change(&Confirmation { version: 2, ..second }, 1)]);
+    let again = Confirmation { joins: first.joins.clone(), version: 3, ..first };
+    let is_open = format!("conflict: equal of confirmation {A}: it is open");
+    assert_eq!(refused(store, [change(&again, 2)]), is_open);
 }
 
 fn a_code_finds_the_open_confirmation_else_the_newest(store: &dyn Store) {

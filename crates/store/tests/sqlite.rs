@@ -83,7 +83,7 @@ fn l04_a_newer_schema_is_refused() {
     open(&dir).tamper("PRAGMA user_version = 99").unwrap();
     let refused = refusal(dir.path());
     assert!(
-        refused.ends_with("has schema 99, this program knows 5: use a newer squall or restore a backup"),
+        refused.ends_with("has schema 99, this program knows 6: use a newer squall or restore a backup"),
         "{refused}"
     );
 }

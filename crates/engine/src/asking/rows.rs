@@ -3,7 +3,7 @@
 //! Start reading at [`ops`].
 
 use crate::confirmation::decide::{self, Decision};
-use crate::confirmation::record::Record;
+use crate::confirmation::record::{Kind, Record};
 use squall_model::{Execution, ExecutionId, Map, Status, Timestamp, Value};
 use squall_store::{Confirmation, Due, DueKind, Op, Outgoing};
 use std::sync::Arc;
@@ -95,6 +95,8 @@ fn message(say: &decide::Say, record: &Record, now: Timestamp) -> Option<Outgoin
 
 /// The stored form of a record.
 pub(crate) fn row(record: &Record, root: ExecutionId) -> Confirmation {
+    let is_request = record.kind == Kind::Gate && record.runs.first().is_some_and(|(first, _)| *first == root);
+    let joins = is_request.then(|| format!("{}/{}", record.requester.person.as_str(), record.digest.hex()));
     Confirmation {
         id: record.id.to_string(),
         code: record.code.compact(),
@@ -103,6 +105,7 @@ pub(crate) fn row(record: &Record, root: ExecutionId) -> Confirmation {
         state: record.state.as_str().to_owned(),
         version: record.version,
         requester: record.requester.person.as_str().to_owned(),
+        joins,
         network: record.origin.as_ref().map(|p| p.network.clone()),
         channel: record.origin.as_ref().map(|p| p.channel.clone()),
         held_at: record.held_at,

@@ -5,6 +5,8 @@ use squall_engine::answers::Answering;
 use squall_engine::confirmation::State;
 use squall_engine::confirmation::decide::{Outcome, Refused, Verdict};
 use squall_engine::confirmation::declare::Way;
+use squall_engine::{OnHold, Refusal, Request};
+use squall_model::Value;
 use squall_store::{Item, ItemScope, Op};
 use std::time::Duration;
 
@@ -267,6 +269,10 @@ fn equal_requests_join() {
     assert_eq!(one.id, two.id);
     let other = desk.request("bob", "danger.burn", r#"{"what": "x"}"#).unwrap();
     assert_ne!(one.id, other.id, "somebody else asked");
+    let impatient = Request { on_hold: OnHold::Reject, ..desk.requested("alice", "danger.burn", r#"{"what": "x"}"#) };
+    let Err(Refusal::Held(waits)) = desk.send(impatient) else { panic!("it was taken") };
+    let record = desk.record_of(one.id);
+    assert_eq!(waits.get("id").and_then(Value::as_str), Some(record.id.to_string().as_str()), "the one that waits");
     desk.say("alice", "burn db1");
     let told = desk.try_say("alice", "burn db1").unwrap_err().to_string();
     assert!(told.contains("The same request is already waiting as"), "{told}");

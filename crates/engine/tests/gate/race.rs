@@ -83,6 +83,45 @@ fn one(seed: u64) -> State {
     last.state
 }
 
+/// Equal requests of one instant are one question, in whatever order they are stored; so are equal commands.
+#[test]
+fn equal_requests_of_one_instant_are_one_question() {
+    for seed in seeds(100) {
+        let mut desk = Desk::seeded("", seed);
+        let got: Arc<Mutex<Vec<Result<Execution, Refusal>>>> = Arc::default();
+        for n in 0..6 {
+            let (engine, got) = (desk.engine.clone(), got.clone());
+            let request = desk.requested("alice", "danger.burn", r#"{"what": "db1"}"#);
+            let command = desk.command("bob", "burn db1", &format!("m{n}"));
+            desk.executor.handle().spawn(Box::pin(async move {
+                let done = match n % 2 {
+                    0 => engine.request(request).await,
+                    _ => engine.command(&command).await.map(|mut done| done.remove(0).execution),
+                };
+                got.lock().unwrap().push(done);
+            }));
+        }
+        desk.pass(Duration::from_secs(1));
+        let records = desk.records();
+        assert_eq!((records.len(), desk.executions().len()), (2, 2), "seed {seed}: one of alice and one of bob");
+        assert_eq!(desk.said("please confirm"), 2, "seed {seed}: each was asked once");
+        let (taken, told): (Vec<_>, Vec<_>) = got.lock().unwrap().drain(..).partition(Result::is_ok);
+        let held: Vec<_> = records.iter().map(|r| r.runs[0].0).collect();
+        assert!(taken.iter().flatten().all(|e| held.contains(&e.id)), "seed {seed}");
+        assert_eq!((taken.len(), told.len()), (4, 2), "seed {seed}");
+        for refusal in told.into_iter().filter_map(Result::err) {
+            let text = refusal.to_string();
+            assert!(text.starts_with("The same request is already waiting as "), "seed {seed}: {text}");
+        }
+        for record in &records {
+            let name = record.requester.person.user_name().expect("both have accounts");
+            desk.grant(name, record);
+        }
+        desk.pass(Duration::from_secs(10));
+        assert_eq!(desk.effects(), 2, "seed {seed}: each ran once");
+    }
+}
+
 /// What an answerer was told fits what became of it.
 fn truth(answer: &Answered, last: State, at: &str) {
     let said = &answer.told;

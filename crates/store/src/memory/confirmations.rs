@@ -1,6 +1,6 @@
 //! The table of confirmations of the memory store.
 //!
-//! Invariant: `by_code` and `by_run` say what the rows say; every change goes through [`Confirmations::put`].
+//! Invariant: `by_code`, `by_run` and `by_joins` say what the rows say; every change goes through [`Confirmations::put`].
 
 use super::state::paged;
 use crate::{CODE_KEPT, Confirmation, ConfirmationFilter, Page, Result, conflict};
@@ -13,6 +13,7 @@ pub(super) struct Confirmations {
     rows: BTreeMap<String, Confirmation>,
     by_code: BTreeMap<String, BTreeSet<String>>,
     by_run: BTreeMap<ExecutionId, BTreeSet<String>>,
+    by_joins: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Confirmations {
@@ -38,7 +39,14 @@ impl Confirmations {
             }
             (Some(_), Some(_)) => row.is_open() && self.others(row).any(Confirmation::is_open),
         };
-        if in_use { Err(conflict(|| format!("code {}: another confirmation has it", row.code))) } else { Ok(()) }
+        if in_use {
+            return Err(conflict(|| format!("code {}: another confirmation has it", row.code)));
+        }
+        let equal = row.joins.as_ref().filter(|_| row.is_open()).and_then(|joins| self.by_joins.get(joins));
+        if self.named(equal).any(|other| other.is_open() && other.id != *id) {
+            return Err(conflict(|| format!("equal of confirmation {id}: it is open")));
+        }
+        Ok(())
     }
 
     /// Others with the same code.
@@ -55,10 +63,14 @@ impl Confirmations {
         let earlier = self.rows.remove(id);
         if let Some(earlier) = &earlier {
             remove(&mut self.by_code, &earlier.code, id);
+            earlier.joins.iter().for_each(|joins| remove(&mut self.by_joins, joins, id));
             earlier.executions.iter().for_each(|execution| remove(&mut self.by_run, execution, id));
         }
         if let Some(row) = row {
             self.by_code.entry(row.code.clone()).or_default().insert(id.to_owned());
+            if let Some(joins) = &row.joins {
+                self.by_joins.entry(joins.clone()).or_default().insert(id.to_owned());
+            }
             for execution in &row.executions {
                 self.by_run.entry(*execution).or_default().insert(id.to_owned());
             }

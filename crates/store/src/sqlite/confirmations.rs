@@ -15,7 +15,8 @@ use squall_model::{ExecutionId, Timestamp};
 /// The columns in the order of [`confirmation_row`].
 macro_rules! columns {
     () => {
-        "id, code, root, executions, state, version, requester, network, channel, held_at, expires_at, closed_at, json"
+        "id, code, root, executions, state, version, requester, network, channel, held_at, expires_at, closed_at, json, \
+         joins"
     };
 }
 
@@ -37,6 +38,8 @@ const CODE_TAKEN: &str = "SELECT 1 FROM confirmations INDEXED BY confirmations_c
                           AND (state = 'open' OR closed_at IS NULL OR closed_at > ?3) LIMIT 1";
 const CODE_OPEN: &str = "SELECT 1 FROM confirmations INDEXED BY confirmations_open_code \
                          WHERE code = ?1 AND state = 'open' AND id <> ?2 LIMIT 1";
+const EQUAL_OPEN: &str = "SELECT 1 FROM confirmations INDEXED BY confirmations_open_joins \
+                          WHERE joins = ?1 AND state = 'open' AND joins IS NOT NULL AND id <> ?2 LIMIT 1";
 const STORED: &str = "SELECT version, state, executions FROM confirmations WHERE id = ?1";
 
 /// Writes a confirmation on the condition of [`crate::Op::PutConfirmation`].
@@ -60,15 +63,27 @@ fn code_taken(row: &Confirmation) -> Done {
     refuse(|| format!("code {}: another confirmation has it", row.code))
 }
 
+/// Refuses a second open one of those that are one.
+fn alone(c: &Connection, row: &Confirmation) -> Done {
+    if let Some(joins) = &row.joins
+        && row.is_open()
+        && c.prepare_cached(EQUAL_OPEN)?.exists(params![joins, row.id])?
+    {
+        return refuse(|| format!("equal of confirmation {}: it is open", row.id));
+    }
+    Ok(())
+}
+
 fn insert(c: &Connection, row: &Confirmation) -> Done {
     let old = row.held_at.micros().saturating_sub(CODE_KEPT);
     if c.prepare_cached(CODE_TAKEN)?.exists(params![row.code, row.id, old])? {
         return code_taken(row);
     }
+    alone(c, row)?;
     let sql = concat!(
         "INSERT INTO confirmations (",
         columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
     );
     write(c, sql, row)?;
     add_runs(c, row)
@@ -78,8 +93,10 @@ fn update(c: &Connection, row: &Confirmation, runs: &[u8]) -> Done {
     if row.is_open() && c.prepare_cached(CODE_OPEN)?.exists(params![row.code, row.id])? {
         return code_taken(row);
     }
+    alone(c, row)?;
     let sql = "UPDATE confirmations SET code = ?2, root = ?3, executions = ?4, state = ?5, version = ?6, \
-               requester = ?7, network = ?8, channel = ?9, held_at = ?10, expires_at = ?11, closed_at = ?12, json = ?13 \
+               requester = ?7, network = ?8, channel = ?9, held_at = ?10, expires_at = ?11, closed_at = ?12, json = ?13, \
+               joins = ?14 \
                WHERE id = ?1";
     write(c, sql, row)?;
     if runs == bytes_of(&row.executions) {
@@ -108,6 +125,7 @@ fn write(c: &Connection, sql: &str, row: &Confirmation) -> std::result::Result<u
         row.expires_at.micros(),
         row.closed_at.map(Timestamp::micros),
         row.json,
+        row.joins,
     ];
     Ok(run(c, sql, values)?)
 }
@@ -146,6 +164,7 @@ fn confirmation_row(row: &Row) -> rusqlite::Result<Result<Confirmation>> {
         expires_at: time(row, 10)?,
         closed_at: some_time(row, 11)?,
         json: row.get(12)?,
+        joins: row.get(13)?,
     }))
 }
 
@@ -260,7 +279,7 @@ pub(super) fn statements() -> Vec<String> {
         ConfirmationFilter { root: Some(ExecutionId([0; 12])), ..Default::default() },
         ConfirmationFilter { state: text(), requester: text(), channel: channel(), root: Some(ExecutionId([0; 12])) },
     ];
-    let fixed = [BY_ID, BY_CODE, OF, CODE_TAKEN, CODE_OPEN, STORED];
+    let fixed = [BY_ID, BY_CODE, OF, CODE_TAKEN, CODE_OPEN, EQUAL_OPEN, STORED];
     let listings = listings.iter().map(Listing::of).flat_map(|l| [l.page(), l.count()]);
     fixed.iter().map(|sql| (*sql).to_owned()).chain(listings).collect()
 }

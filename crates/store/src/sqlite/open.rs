@@ -39,6 +39,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_entries.sql"),
     include_str!("migrations/0004_blobs_and_slots.sql"),
     include_str!("migrations/0005_people.sql"),
+    include_str!("migrations/0006_joins.sql"),
 ];
 
 /// What is promised about a power cut. A crash of squall alone loses nothing in any of them.

@@ -163,6 +163,7 @@ pub fn confirmation(name: &str, code: &str, n: u32, held_at: i64) -> Confirmatio
         state: Confirmation::OPEN.to_owned(),
         version: 1,
         requester: "ada".to_owned(),
+        joins: None,
         network: Some("slack".to_owned()),
         channel: Some("ops".to_owned()),
         held_at: at(held_at),
