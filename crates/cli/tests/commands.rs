@@ -421,6 +421,39 @@ fn a_copy_is_taken_while_it_runs_and_works_elsewhere() {
 }
 
 #[test]
+fn a_restored_backup_voids_what_was_asked_before_it() {
+    let server = Server::start();
+    let hi = "name: hi\nrunner_type: local-shell-cmd\ntags: [{name: squall.confirm, value: \"true\"}]\n\
+              parameters:\n  cmd: {immutable: true, default: echo hi}\n";
+    write_pack(&server, "tools", &[("actions/hi.yaml", hi)]);
+    server.ok("squall", &["reload"]);
+    let out = server.run("squall", &["run", "--no-wait", "--json", "tools.hi"]);
+    assert_eq!(out.status.code(), Some(3), "it is held");
+    let state_on = |server: &Server| {
+        let all = server.json(&["confirmations", "--all", "--json"]);
+        assert_eq!(all.as_array().map(Vec::len), Some(1), "{all:#}");
+        (all[0]["state"].as_str().unwrap_or_default().to_owned(), all[0]["cause"].clone())
+    };
+    let copy = server.data.parent().unwrap().join("copy");
+    let copy = copy.to_str().unwrap();
+    server.ok("squall", &["backup", "create", copy]);
+    let mut other = Server::prepared();
+    other.ok("squall", &["backup", "restore", copy]);
+    other.up();
+    assert_eq!(state_on(&other), ("void".into(), "the server was restored from a backup".into()));
+    assert_eq!(state_on(&server), ("open".into(), serde_json::Value::Null), "where it came from goes on");
+    // The copy itself, started as a data directory, is one as well.
+    let mut third = Server::prepared();
+    std::fs::rename(copy, &third.data).unwrap();
+    third.up();
+    assert_eq!(state_on(&third).0, "void");
+    third.stop();
+    third.up();
+    let again = third.run("squall", &["run", "--no-wait", "--json", "tools.hi"]);
+    assert_eq!(again.status.code(), Some(3), "it can be asked anew");
+}
+
+#[test]
 fn a_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
     let mut server = Server::prepared();
     let socket = server.data.parent().unwrap().join("notify");

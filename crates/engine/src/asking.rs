@@ -101,6 +101,8 @@ impl Demanded {
     }
 }
 
+/// Under this name the store keeps how often it was restored from a backup.
+pub(crate) const EPOCH: &str = "epoch";
 /// People who are asked in private at most.
 const MOST_ASKED: usize = 20;
 /// Users listed when a set is counted.
@@ -257,6 +259,7 @@ impl<'a> Asker<'a> {
             places: self.places(&joined, first.root),
             joined,
             secrets: wanted.iter().flat_map(|w| w.secrets.clone()).collect(),
+            epoch: self.epoch(),
             task: None,
             retry_of: earlier,
         };
@@ -397,8 +400,20 @@ impl<'a> Asker<'a> {
         People { store: self.store }
     }
 
+    /// The life of the store: none before it was ever restored from a backup.
+    pub fn epoch(&self) -> Option<String> {
+        self.store.meta(EPOCH).unwrap_or_else(|error| {
+            // In doubt it is another one, so nothing is released.
+            tracing::error!(%error, "cannot read which life of the store this is");
+            Some("unknown".into())
+        })
+    }
+
     /// Whether what would run is still what was asked about, and whether its requester may still run it.
     pub fn recheck(&self, record: &Record, held: &[Execution], root: &Execution) -> Result<(), Cause> {
+        if record.epoch != self.epoch() {
+            return Err(Cause::Restore);
+        }
         if record.kind != Kind::Gate {
             return self.requester_may(record, &[]);
         }
@@ -451,7 +466,7 @@ impl<'a> Asker<'a> {
         rules: &[(String, String)],
         requester: &Requester,
     ) -> Digest {
-        let channel = place(root).map(|p| p.channel_id());
+        let (channel, epoch) = (place(root).map(|p| p.channel_id()), self.epoch());
         let known: Vec<_> = runs
             .iter()
             .map(|(execution, action, params)| {
@@ -477,7 +492,7 @@ impl<'a> Asker<'a> {
                 closure_sha: closure_sha.as_deref(),
                 rules,
                 dry_run_sha: None,
-                epoch: None,
+                epoch: epoch.as_deref(),
             })
             .collect();
         let key = self.settings.datastore_key.as_ref().map(|k| k.to_text()).unwrap_or_default();

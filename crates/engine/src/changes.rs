@@ -5,11 +5,12 @@
 //!
 //! Start reading at [`Engine::review_open`].
 
+use crate::asking::EPOCH;
 use crate::confirmation::Event;
 use crate::turn::Input;
 use crate::{Engine, Refusal, locked};
 use squall_model::{ExecutionId, Timestamp, Value};
-use squall_store::{Confirmation, ConfirmationFilter, Op, Page};
+use squall_store::{Batch, COPIED, Confirmation, ConfirmationFilter, Op, Page};
 use std::time::Duration;
 
 /// Records that are read at once.
@@ -141,6 +142,35 @@ impl Engine {
         if let Err(error) = self.inner.store.commit(Op::PutMeta { name: SEEN.into(), value }.into()).await {
             tracing::warn!(%error, "cannot write down that the server is alive");
         }
+    }
+
+    /// Whether the store is a copy from a backup: what was asked before it was made can no longer be answered, and what was released
+    /// and has not started does not start, because both may have happened elsewhere since.
+    pub(crate) async fn notice_restore(&self) -> Result<(), Refusal> {
+        if self.store().meta(COPIED)?.is_none_or(|text| text.is_empty()) {
+            return Ok(());
+        }
+        for (root, id) in self.open()? {
+            self.insist(root, Input::Confirm { id, event: Box::new(Event::Restored), inbox: None }).await;
+        }
+        let lives = self.store().meta(EPOCH)?.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let epoch = lives.saturating_add(1).to_string();
+        tracing::warn!(%epoch, "this store was restored from a backup: what was asked before is void");
+        let data = Value::from_pairs([("epoch", epoch.as_str())]);
+        let ops = vec![
+            Op::PutMeta { name: EPOCH.into(), value: epoch },
+            Op::PutMeta { name: COPIED.into(), value: String::new() },
+            Op::Audit {
+                at: self.now(),
+                event: "restored".into(),
+                person: None,
+                confirmation: None,
+                execution: None,
+                data,
+            },
+        ];
+        self.inner.store.commit(Batch { ops }).await?;
+        Ok(())
     }
 
     /// After a start: answers that were received before, then every open confirmation hears that the server was away.

@@ -39,7 +39,9 @@ impl Engine {
     /// All is looked at before anything is done: what the first steps start is not taken for something left behind.
     pub async fn recover(&self) -> Result<Recovered, Refusal> {
         let mut done = Recovered::default();
-        for found in self.left_behind()? {
+        let left_behind = self.left_behind()?;
+        self.notice_restore().await?;
+        for found in left_behind {
             self.recover_one(&found, &mut done).await?;
         }
         self.recover_confirmations().await?;

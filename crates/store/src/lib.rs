@@ -68,6 +68,10 @@ pub enum Error {
 /// The result of every call.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Under this name [`Store::meta`] of a copy, made by `sqlite::copy`, has a text that is not empty: the world went on without
+/// it. Whoever has drawn the conclusions empties it.
+pub const COPIED: &str = "copied";
+
 /// Keys of requests ([`Op::Taken`]) and expired tokens are kept for a day, in microseconds.
 const TAKEN_KEPT: i64 = 86_400_000_000;
 /// At most so many older ones are dropped by each new one: more than one, so that their number shrinks.

@@ -181,6 +181,8 @@ pub enum Event {
         /// For how long.
         away: Duration,
     },
+    /// The store was restored from a backup.
+    Restored,
     /// The wall clock was set back.
     ClockBack(Duration),
     /// A copy of the question is there.
@@ -288,7 +290,9 @@ pub fn decide(record: &Record, event: &Event, world: &World<'_>) -> Decision {
         Event::Cancel { by, cause } => deciding.cancelled(by, cause),
         Event::Recheck => deciding.rechecked(),
         Event::Superseded => deciding.superseded(),
-        Event::Restarted { away } => deciding.restarted(*away),
+        Event::Reevaluated { by } => deciding.reevaluated(by),
+        Event::Restarted { away, at_most } => deciding.restarted(*away, *at_most),
+        Event::Restored => deciding.restored(),
         Event::ClockBack(step) => deciding.clock_back(*step),
         Event::Delivered { copy, message } => deciding.delivered(*copy, Some(message)),
         Event::NotDelivered { copy } => deciding.delivered(*copy, None),

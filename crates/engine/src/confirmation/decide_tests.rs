@@ -78,6 +78,7 @@ impl Table {
             joined: join(&[rule], true).unwrap().freeze(|text| Ok(text.replace("{{ params.env }}", "prod"))).unwrap(),
             places: Vec::new(),
             secrets: Vec::new(),
+            epoch: None,
             task: None,
             retry_of: None,
         };
@@ -685,7 +686,9 @@ const EVENTS: &[Happens] = &[
     ("a look that finds nothing", |_| Event::Recheck, State::Open),
     ("a look that finds a change", |t| drifted(t), State::Void),
     ("stricter rules", |_| Event::Superseded, State::Void),
-    ("a restart", |_| Event::Restarted { away: Duration::from_secs(9) }, State::Open),
+    ("a wish to ask anew", |_| Event::Reevaluated { by: "Admin".into() }, State::Withdrawn),
+    ("a restart", |_| Event::Restarted { away: Duration::from_secs(9), at_most: true }, State::Open),
+    ("a store restored from a backup", |_| Event::Restored, State::Void),
     ("a clock corrected by four seconds", |_| Event::ClockBack(Duration::from_secs(4)), State::Open),
     ("a clock set back by six", |_| Event::ClockBack(Duration::from_secs(6)), State::Void),
     ("a question that is there", |_| Event::Delivered { copy: 0, message: "m2".into() }, State::Open),

@@ -389,6 +389,9 @@ pub struct Record {
     /// Secrets as they were when it was asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretVersion>,
+    /// Which life of the store it was asked in: another one begins when it is restored from a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
     /// For a task or an inquiry: what is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,

@@ -68,6 +68,7 @@ fn record(confirm: &str, runs: Vec<ShownRun>) -> Record {
         joined: join(&[rule], true).unwrap(),
         places: Vec::new(),
         secrets: Vec::new(),
+        epoch: None,
         task: None,
         retry_of: None,
     };

@@ -91,6 +91,7 @@ impl Turn<'_> {
             places: if kind == Kind::Inquiry { Vec::new() } else { asker.places(&joined, &root) },
             joined,
             secrets: Vec::new(),
+            epoch: asker.epoch(),
             task: Some(wish.task),
             retry_of: None,
         };

@@ -9,6 +9,7 @@ mod desk;
 mod model;
 mod policy;
 mod race;
+mod restore;
 mod tasks;
 
 #[path = "../sim/mod.rs"]

@@ -113,6 +113,15 @@ impl Deciding<'_> {
         Outcome::Noted
     }
 
+    /// What happened after the backup was made, nobody knows here: a yes may have been given, and used, elsewhere.
+    pub(super) fn restored(&mut self) -> Outcome {
+        match self.record.state.is_final() {
+            true => Outcome::Refused(Refused::Nothing),
+            false if self.world.now >= self.record.expires_at => self.expired(),
+            false => self.void(None, Cause::Restore),
+        }
+    }
+
     pub(super) fn clock_back(&mut self, step: Duration) -> Outcome {
         if step > CLOCK_STEP { self.void(None, Cause::Clock) } else { Outcome::Refused(Refused::Nothing) }
     }

@@ -34,6 +34,8 @@ pub struct Opening {
     pub places: Vec<Place>,
     /// Secrets that the parameters were made of.
     pub secrets: Vec<SecretVersion>,
+    /// The life of the store.
+    pub epoch: Option<String>,
     /// What a task or an inquiry asks.
     pub task: Option<Task>,
     /// The attempt before.
@@ -113,6 +115,7 @@ pub fn hold(opening: Opening, world: &World<'_>) -> Result<Decision, Text> {
         release_id: None,
         bypassed: false,
         secrets: opening.secrets,
+        epoch: opening.epoch,
         task: opening.task,
         retry_of: opening.retry_of,
     };
