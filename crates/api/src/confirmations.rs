@@ -179,7 +179,7 @@ fn reason(outcome: Outcome) -> &'static str {
 // ---- preview -------------------------------------------------------------------------------------------------------
 
 /// `POST /v1/confirmations/preview` `{action, parameters?, user?, from?}`: what would be asked, whom, and what they would
-/// read. `from` is `chat:NETWORK:CHANNEL` or `api`. Nothing is stored.
+/// read. `from` is `api`, `cli`, `web`, `mcp` or `chat:NETWORK:CHANNEL`. Nothing is stored.
 async fn preview(api: State, caller: Caller, body: Payload) -> Result<Response, Fault> {
     authorize(&caller.who, Wish::View)?;
     body.only(&["action", "parameters", "user", "from"])?;
@@ -189,7 +189,10 @@ async fn preview(api: State, caller: Caller, body: Payload) -> Result<Response, 
     let who = api.engine().preview_as(body.text("user")?.unwrap_or(&caller.who.user), &caller.who)?;
     let mut request = Request::new(action, params, who);
     match body.text("from")?.unwrap_or("api").split(':').collect::<Vec<_>>().as_slice() {
-        ["api" | "cli"] => {}
+        ["api"] => {}
+        ["cli"] => request.source = Source::Cli,
+        ["web"] => request.source = Source::Web,
+        ["mcp"] => request.source = Source::Mcp,
         ["chat", network, channel] if !network.is_empty() && !channel.is_empty() => {
             request.source = Source::Chat;
             request.reply_to = Some(ReplyTo {
@@ -201,7 +204,7 @@ async fn preview(api: State, caller: Caller, body: Payload) -> Result<Response, 
                 message: None,
             });
         }
-        _ => return Err(Fault::bad("`from` must be `api` or `chat:NETWORK:CHANNEL`")),
+        _ => return Err(Fault::bad("`from` must be `api`, `cli`, `web`, `mcp` or `chat:NETWORK:CHANNEL`")),
     }
     let found = api.engine().preview(&request)?;
     Ok(answer::ok(preview::to_value(&found)))

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use squall_engine::people::{SYSTEM_USER, key_hash, token_sha};
-use squall_engine::{Principal, Role, Via};
+use squall_engine::{Principal, Role, Source, Via};
 use squall_model::Timestamp;
 
 /// What a credential is.
@@ -77,6 +77,8 @@ pub(crate) struct Caller {
     pub credential: Option<Credential>,
     /// When the token ends.
     pub expires: Option<Timestamp>,
+    /// What the client calls itself, which makes it asked more at most.
+    pub claimed: Option<Source>,
 }
 
 impl Caller {
@@ -86,18 +88,31 @@ impl Caller {
     }
 }
 
+/// By this header a client says what it is.
+const CLIENT: &str = "squall-client";
+
+fn claimed(headers: &HeaderMap) -> Result<Option<Source>, Fault> {
+    match headers.get(CLIENT).map(HeaderValue::as_bytes) {
+        None => Ok(None),
+        Some(b"cli") => Ok(Some(Source::Cli)),
+        Some(b"web") => Ok(Some(Source::Web)),
+        Some(_) => Err(Fault::bad("the header Squall-Client must be `cli` or `web`; leave it out in other clients")),
+    }
+}
+
 /// Finds out who asks, or says why not.
 pub(crate) fn identify(api: &State, method: &Method, headers: &HeaderMap, query: &Query) -> Result<Caller, Fault> {
+    let claimed = claimed(headers)?;
     let Some(credential) = find(method, headers, query) else {
         if !api.settings().authentication {
             let who = Principal { user: SYSTEM_USER.into(), role: Role::Admin, via: Via::Token };
-            return Ok(Caller { who, credential: None, expires: None });
+            return Ok(Caller { who, credential: None, expires: None, claimed });
         }
         return Err(Fault::unauthorized("Unauthorized - One of Token or API key required."));
     };
     if credential.kind == Kind::Key {
         return match api.engine().principal_of_key(&credential.text)? {
-            Some(Ok(who)) => Ok(Caller { who, credential: Some(credential), expires: None }),
+            Some(Ok(who)) => Ok(Caller { who, credential: Some(credential), expires: None, claimed }),
             Some(Err(_)) => Err(Fault::unauthorized("Unauthorized - API key is disabled.")),
             None => Err(Fault::unauthorized(unknown(&credential))),
         };
@@ -106,7 +121,7 @@ pub(crate) fn identify(api: &State, method: &Method, headers: &HeaderMap, query:
         return Err(Fault::unauthorized(unknown(&credential)));
     };
     let row = api.engine().store().token(&token_sha(&credential.text), api.engine().now())?;
-    Ok(Caller { who, credential: Some(credential), expires: row.map(|t| t.expires) })
+    Ok(Caller { who, credential: Some(credential), expires: row.map(|t| t.expires), claimed })
 }
 
 fn unknown(credential: &Credential) -> String {

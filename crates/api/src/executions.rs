@@ -135,7 +135,7 @@ pub(crate) async fn create(
     let action: ActionRef = action.parse().map_err(|_| Refusal::no_action(action))?;
     let params = body.map("parameters", true)?;
     let who = principal(&api, &caller, body.text("user")?)?;
-    let mut request = Request::new(action, params, who);
+    let mut request = Request::new(action, params, who).from_client(caller.claimed);
     request.context = body.map("context", false)?;
     if let Some(more) = headers.get("st2-context") {
         request.context.extend(context_header(more)?);
@@ -228,6 +228,7 @@ pub(crate) async fn re_run(
         reset,
         delay_ms: u64::try_from(body.integer("delay")?.unwrap_or(0)).unwrap_or(0),
         key: None,
+        claimed: caller.claimed,
     };
     let who = principal(&api, &caller, body.text("user")?)?;
     let clear = clear(&query, &caller)?;

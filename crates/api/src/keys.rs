@@ -185,7 +185,7 @@ mod tests {
 
     fn ann() -> Caller {
         let who = Principal { user: "ann".into(), role: Role::Operator, via: Via::Token };
-        Caller { who, credential: None, expires: None }
+        Caller { who, credential: None, expires: None, claimed: None }
     }
 
     #[track_caller]

@@ -96,7 +96,7 @@ pub(crate) async fn uninstall(api: State, caller: Caller, body: Payload) -> Resu
 }
 
 async fn start(api: &State, caller: &Caller, action: &str, params: Map) -> Result<Response, Fault> {
-    let request = Request::new(ActionRef::new("packs", action), params, caller.who.clone());
+    let request = Request::new(ActionRef::new("packs", action), params, caller.who.clone()).from_client(caller.claimed);
     let execution = api.engine().request(request).await?;
     let id = execution.id.to_string();
     Ok(answer::json(StatusCode::ACCEPTED, &object([("execution_id", id.into())])))

@@ -139,6 +139,27 @@ async fn on_hold_reject() {
     assert_eq!(p.house.post(&p.alice, "/v1/executions?on_hold=perhaps", body.clone()).await.status, 400);
     let free = p.house.post(&p.alice, "/v1/executions?on_hold=reject", json!({"action": "core.noop"})).await;
     assert_eq!(free.status, 201, "what nobody is asked about runs");
+    // An equal request waits already: the same refusal, which names the one that waits.
+    let id = id_of(&p.ask("danger.eyes", "db1").await);
+    let joined = p.house.post(&p.alice, "/v1/executions?on_hold=reject", body).await;
+    assert_eq!((joined.status.as_u16(), &joined.json()["confirmation"]["id"]), (409, &json!(id)));
+    assert_eq!(p.house.get(&p.admin, "/v1/confirmations").await.json().as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn a_client_says_what_it_is() {
+    let p = people().await;
+    let rules =
+        "version: 1\nrules: [{id: one, when: {action: [danger.eyes], source: [cli]}, require: [{who: requester}]}]\n";
+    p.house.give(PACK, rules);
+    for (client, expected) in [(None, "requested"), (Some("cli"), "pending"), (Some("web"), "requested")] {
+        let body = json!({"action": "danger.eyes", "parameters": {"what": format!("db for {client:?}")}});
+        let answer = p.house.post_as(client, &p.alice, "/v1/executions", body).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["status"]), (201, &json!(expected)), "{client:?}");
+    }
+    let answer = p.house.post_as(Some("chat"), &p.alice, "/v1/executions", json!({"action": "core.noop"})).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text.contains("must be `cli` or `web`"), "{}", answer.text);
 }
 
 #[tokio::test]

@@ -192,14 +192,24 @@ impl Client {
     /// `POST`.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, Stop> {
         let url = self.at(path);
-        let call = self.agent.post(&url).header(self.header.0, &self.header.1).content_type("application/json");
+        let call = self
+            .agent
+            .post(&url)
+            .header(self.header.0, &self.header.1)
+            .header("Squall-Client", "cli")
+            .content_type("application/json");
         self.read(&url, call.send(to_json(body)))
     }
 
     /// `PUT`.
     pub fn put(&self, path: &str, body: &Value) -> Result<Value, Stop> {
         let url = self.at(path);
-        let call = self.agent.put(&url).header(self.header.0, &self.header.1).content_type("application/json");
+        let call = self
+            .agent
+            .put(&url)
+            .header(self.header.0, &self.header.1)
+            .header("Squall-Client", "cli")
+            .content_type("application/json");
         self.read(&url, call.send(to_json(body)))
     }
 

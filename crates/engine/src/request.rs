@@ -2,7 +2,7 @@
 
 use crate::asking::{self, Asker, Opened, Wanted};
 use crate::noting::{Noting, SecretVersion, Seen};
-use crate::people::{Principal, Wish, authorize};
+use crate::people::{Principal, Via, Wish, authorize};
 use crate::refusal::Refusal;
 use crate::turn::{Answer, Input, Requested};
 use crate::{Content, Engine, gates, locked, params};
@@ -82,8 +82,9 @@ pub(crate) struct Passed {
 }
 
 impl Request {
-    /// A plain request over the API.
+    /// A plain request over the API; a program's is known by its token.
     pub fn new(action: ActionRef, params: Map, who: Principal) -> Request {
+        let source = if matches!(who.via, Via::Agent(_)) { Source::Mcp } else { Source::Api };
         Request {
             action,
             params,
@@ -99,6 +100,20 @@ impl Request {
             on_hold: OnHold::Wait,
         }
     }
+
+    /// The same from a client that calls itself something; a program stays what its token says.
+    pub fn from_client(self, claimed: Option<Source>) -> Request {
+        let claimed = claimed.filter(|claimed| self.source == claimed.proven());
+        Request { source: claimed.unwrap_or(self.source), ..self }
+    }
+}
+
+/// What came of trying to store a request.
+pub(crate) enum Tried<T> {
+    /// It is stored.
+    Stored(T),
+    /// An equal one, or one that drew the same code, was stored in the same instant: now it is there to be seen.
+    Overtaken(Refusal),
 }
 
 /// How often a request that is overtaken is looked at.

@@ -6,7 +6,7 @@
 
 use crate::people::{Principal, Wish, authorize};
 use crate::refusal::Refusal;
-use crate::request::{Earlier, Request};
+use crate::request::{Earlier, Request, Source};
 use crate::tree::{self, Folded};
 use crate::{Engine, limits};
 use squall_model::{Again, Execution, ExecutionId, Map};
@@ -27,6 +27,8 @@ pub struct Rerun {
     pub delay_ms: u64,
     /// A second wish with the same key gets the first one's execution.
     pub key: Option<String>,
+    /// What the client calls itself.
+    pub claimed: Option<Source>,
 }
 
 impl Engine {
@@ -43,7 +45,7 @@ impl Engine {
             None => None,
         };
         let params = if wish.afresh && again.is_none() { Map::new() } else { old.request.params.clone() };
-        let mut request = Request::new(old.request.action.clone(), wish.params, who.clone());
+        let mut request = Request::new(old.request.action.clone(), wish.params, who.clone()).from_client(wish.claimed);
         request.delay_ms = wish.delay_ms;
         request.key = wish.key;
         request.earlier = Some(Earlier { of: id, params, again: again.map(|a| (a, old.request.definition.clone())) });

@@ -168,6 +168,13 @@ impl House {
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8_lossy(&bytes).into_owned() }
     }
 
+    /// The same from a client that says what it is.
+    pub async fn post_as(&self, client: Option<&str>, token: &str, path: &str, body: Json) -> Answer {
+        let request = Request::builder().method("POST").uri(path).header("x-auth-token", token);
+        let request = client.into_iter().fold(request, |request, client| request.header("squall-client", client));
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
     pub async fn call(&self, token: Option<&str>, method: &str, path: &str, body: Option<Json>) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(token) = token {

@@ -23,7 +23,7 @@ pub enum Policy {
         /// As if this user asked.
         #[arg(long = "as", value_name = "USER")]
         user: Option<String>,
-        /// As if it came from there: `chat:terminal:ops`, or `api`.
+        /// As if it came from there: `chat:terminal:ops`, `api`, `cli`, `web` or `mcp`.
         #[arg(long, value_name = "PLACE")]
         from: Option<String>,
     },

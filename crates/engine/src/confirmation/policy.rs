@@ -73,6 +73,19 @@ impl Source {
         Source::ALL.iter().find(|(_, source)| *source == self).map_or("", |(name, _)| name)
     }
 
+    /// The source that is sure: what a client calls itself proves nothing.
+    pub fn proven(self) -> Source {
+        match self {
+            Source::Cli | Source::Web => Source::Api,
+            sure => sure,
+        }
+    }
+
+    /// Whether it is REST under some name.
+    pub fn is_rest(self) -> bool {
+        matches!(self, Source::Api | Source::Cli | Source::Web | Source::Mcp)
+    }
+
     /// Whether requests from here are held without a rule that names it: nobody is there to answer for a timer.
     pub fn is_held(self) -> bool {
         !matches!(self, Source::Rule | Source::Timer | Source::Internal)

@@ -1,8 +1,9 @@
 //! Which rules ask, where they are written, and what they cover.
 
-use crate::desk::{Desk, rule};
+use crate::desk::{Desk, rule, token};
 use squall_engine::confirmation::{State, policy};
-use squall_model::Value;
+use squall_engine::{Principal, Request, Source, Via};
+use squall_model::{Status, Value};
 use std::time::Duration;
 
 const SRE: &str = "{who: {role: [sre]}}";
@@ -186,6 +187,46 @@ fn rule_source_not_held() {
         ..desk.requested("alice", "danger.burn", r#"{"what": "y"}"#)
     };
     assert_eq!(desk.send(request).unwrap().status.as_str(), "pending");
+}
+
+/// What a client calls itself only ever makes it asked more; a program is known by its token, whatever it calls itself.
+#[test]
+fn a_claimed_source_only_adds() {
+    let rest = |source: &str| {
+        format!(
+            "version: 1\nrules:\n  - {{id: one, when: {{action: [danger.wipe], source: [{source}]}}, require: [{{who: requester}}]}}\n"
+        )
+    };
+    let free = |source: &str| {
+        let rule = rule("one", "danger.wipe", "{who: requester}");
+        format!("{rule}exempt:\n  - {{id: none, when: {{source: [{source}]}}, reason: r, expires: 2999-01-31}}\n")
+    };
+    // Whether a plain client, the command line, the web page and a program are asked.
+    for (text, asked) in [
+        (rest("api"), [true, true, true, true]),
+        (rest("cli"), [false, true, false, false]),
+        (rest("web"), [false, false, true, false]),
+        (rest("mcp"), [false, false, false, true]),
+        (rest("chat"), [false, false, false, false]),
+        (free("api"), [false, false, false, true]),
+        (free("cli"), [true, true, true, true]),
+        (free("mcp"), [true, true, true, false]),
+    ] {
+        for (n, claim, via) in [
+            (0, None, Via::Token),
+            (1, Some(Source::Cli), Via::Token),
+            (2, Some(Source::Web), Via::Token),
+            (3, Some(Source::Cli), Via::Agent("bot".into())),
+            (0, Some(Source::Rule), Via::Token),
+        ] {
+            let mut desk = Desk::with(&text);
+            let who = Principal { via, ..token("alice") };
+            let plain = desk.requested("alice", "danger.wipe", r#"{"what": "db1"}"#);
+            let request = Request::new(plain.action, plain.params, who).from_client(claim);
+            let status = desk.send(request).unwrap().status;
+            assert_eq!(status == Status::Pending, asked[n], "{n}, claiming {claim:?}:\n{text}");
+        }
+    }
 }
 
 #[test]

@@ -110,9 +110,7 @@ impl When {
     /// Whether it holds. What cannot be evaluated is noted in `doubts` and counts as `in_doubt`.
     pub(super) fn holds(&self, subject: &Subject<'_>, in_doubt: bool, doubts: &mut Vec<String>) -> bool {
         let any = |globs: &[Glob], text: &str| globs.iter().any(|g| g.fits(text));
-        let sources =
-            if self.source.is_empty() { subject.source.is_held() } else { self.source.contains(&subject.source) };
-        if !sources {
+        if !self.is_from(subject.source, in_doubt) {
             return false;
         }
         if !self.action.is_empty() && !any(&self.action, &subject.action.to_string()) {
@@ -141,6 +139,17 @@ impl When {
         };
         self.params.iter().all(|test| settle(test.holds(subject)))
             && self.expr.as_ref().is_none_or(|condition| settle(condition.holds(subject)))
+    }
+
+    /// What a client calls itself only ever makes it asked more: a rule for `api` is about all of REST, and an exemption looks
+    /// at what is sure.
+    fn is_from(&self, source: Source, in_doubt: bool) -> bool {
+        let named = |source: Source| self.source.contains(&source);
+        match in_doubt {
+            _ if self.source.is_empty() => source.is_held(),
+            true => named(source) || source.is_rest() && named(Source::Api),
+            false => named(source.proven()),
+        }
     }
 
     fn requester_fits(&self, person: &Person) -> bool {
