@@ -34,6 +34,7 @@ pub(crate) fn routes() -> Router<State> {
         .route("/api/confirmations/{id}/audit", get(audit::of_one))
         .route("/api/confirmations/{id}/votes/mine", delete(take_back))
         .route("/api/confirmations/{id}/review", post(review))
+        .route("/api/confirmations/{id}/reevaluate", post(reevaluate))
         .route("/api/confirmations/{id}/{word}", post(answer))
 }
 
@@ -226,6 +227,16 @@ async fn review(api: State, caller: Caller, Path(which): Path<String>, body: Pay
     }
     let closed = api.engine().review(&which, body.required_text("verdict")?, &caller.who).await?;
     Ok(answer::ok(broken_shown(&api, &closed)))
+}
+
+/// `POST /v1/confirmations/{id}/reevaluate`: ends it and asks anew under the rules of now.
+async fn reevaluate(api: State, caller: Caller, Path(which): Path<String>) -> Result<Response, Fault> {
+    let done = api.engine().reevaluate(&which, &caller.who).await?;
+    Ok(answer::ok(object([
+        ("state", done.record.state.as_str().into()),
+        ("told", done.told.as_str().into()),
+        ("confirmation", shown(&api, &done.record, &caller)),
+    ])))
 }
 
 fn broken_shown(api: &State, broken: &Broken) -> Value {

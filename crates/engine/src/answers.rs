@@ -4,15 +4,16 @@
 //! chat is read in [`crate::typed`].
 
 use crate::asking::Asker;
-use crate::confirmation::code;
 use crate::confirmation::decide::{Answer as Given, Outcome, Verdict};
 use crate::confirmation::declare::Way;
 use crate::confirmation::limits::{Guessed, Guesses};
 use crate::confirmation::people::{Assurance, Directory, Identity, Person, PersonId, Proof, Question, eligible};
-use crate::confirmation::record::{Ballot, Record, State, Vote};
+use crate::confirmation::record::{Ballot, Kind, Record, State, Vote};
 use crate::confirmation::texts::{self, Fill, text};
-use crate::people::{NotProved, Principal, Role, Via, assurance_by_factor, audit_row};
+use crate::confirmation::{Event, code};
+use crate::people::{NotProved, Principal, Role, Via, Wish, assurance_by_factor, audit_row, authorize};
 use crate::refusal::Refusal;
+use crate::turn::{Answer as Settled, Input};
 use crate::{Engine, locked};
 use squall_model::{ExecutionId, Map, Value};
 use squall_store::{Batch, Confirmation, ConfirmationFilter, Page};
@@ -41,6 +42,15 @@ pub struct Answered {
     /// What the answerer reads.
     pub told: String,
     /// The record as it is now.
+    pub record: Box<Record>,
+}
+
+/// What became of a confirmation that was to be asked anew.
+#[derive(Debug, Clone)]
+pub struct Reevaluated {
+    /// For whoever wanted it.
+    pub told: String,
+    /// The new one, or the old one when there is none.
     pub record: Box<Record>,
 }
 
@@ -121,6 +131,37 @@ impl Engine {
             state => format!("{} is {}", record.code, state.as_str()),
         });
         Ok(Answered { outcome, told, record: Box::new(record) })
+    }
+
+    /// Ends an open confirmation and asks about the same runs anew under the rules of now, which may ask for less: rules that
+    /// become looser leave open ones as they are. When nothing asks any more, or the rules cannot be met, the runs end.
+    pub async fn reevaluate(&self, which: &str, who: &Principal) -> Result<Reevaluated, Refusal> {
+        authorize(who, Wish::Reevaluate)?;
+        let record = self.confirmation(which, who).await?;
+        if record.kind != Kind::Gate {
+            let text = format!("{} is a step of a workflow, which no rule asks: withdraw it instead", record.code);
+            return Err(Refusal::Invalid(text));
+        }
+        let finished =
+            |state: State| Refusal::Conflict(format!("{} is already finished: {}", record.code, state.as_str()));
+        if record.state.is_final() {
+            return Err(finished(record.state));
+        }
+        let id = record.id.to_string();
+        let row = self.store().confirmation(&id)?.ok_or_else(|| Refusal::Unknown(unknown(which)))?;
+        let event = Box::new(Event::Reevaluated { by: self.speaker(who)?.person.shown() });
+        let told = match self.insist(row.root, Input::Confirm { id: id.clone(), event, inbox: None }).await {
+            Settled::Confirmed { outcome: Outcome::Ended(State::Withdrawn), told } => told,
+            Settled::Refused(refusal) => return Err(refusal),
+            _ => return Err(finished(self.by_id(&id)?.map_or(record.state, |record| record.state))),
+        };
+        let first = record.runs.first().map(|(id, _)| *id);
+        let now = first.map(|id| self.confirmation_of(id)).transpose()?.flatten().unwrap_or(record);
+        let told = match now.state {
+            State::Open => format!("It is asked anew as {}, and needs {}.", now.code, now.need()),
+            _ => told.unwrap_or_else(|| "It cannot be asked about anew.".into()),
+        };
+        Ok(Reevaluated { told, record: Box::new(now) })
     }
 
     fn given(&self, speaker: &Speaker, verdict: Verdict, way: Way) -> Given {

@@ -7,7 +7,7 @@
 
 mod rows;
 
-pub(crate) use rows::{hold, ops, row};
+pub(crate) use rows::{call_of, hold, ops, row};
 
 use crate::closure;
 use crate::confirmation::decide::{self, Decision, Event, Opening, Settings as Rules, World};
@@ -238,11 +238,14 @@ impl<'a> Asker<'a> {
         let digest = self.digest(&asked, first.root, &stamped, &requester);
         // A task is a step of its own, however equal: only requests join.
         if first.execution.parent.is_none()
-            && let Some(record) = self.same(&digest, &requester)?
+            && let Some(record) = self.same(&digest, &requester)?.filter(|record| Some(record.id) != earlier)
         {
             return Ok(Opened::Joined(Box::new(record)));
         }
-        self.fits(&requester, origin.as_ref())?;
+        // What takes the place of another does not make more of them.
+        if earlier.is_none() {
+            self.fits(&requester, origin.as_ref())?;
+        }
         let runs = wanted.iter().map(|w| (w.execution.id, self.shown(w, &joined.show))).collect();
         let opening = Opening {
             id: ConfirmationId::draw_after(earlier, self.ids, self.now),

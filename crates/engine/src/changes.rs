@@ -19,8 +19,9 @@ const PAGE: u64 = 500;
 const STEP: Duration = Duration::from_secs(5);
 /// How long both clocks are compared from the same moment.
 const ANCHORED: Duration = Duration::from_secs(60);
-/// Under this name the store keeps when the server was seen last.
+/// Under this name the store keeps when the server was seen last, with [`LEFT`] behind it when it stopped then.
 const SEEN: &str = "seen";
+const LEFT: &str = " left";
 /// How often that is written.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 /// A restart that was quicker is not worth a message.
@@ -135,10 +136,18 @@ impl Engine {
             }
             *last = now;
         }
+        self.note_seen(now.micros().to_string()).await;
+    }
+
+    /// Writes down that it stops now, so that a start knows for how long it was away.
+    pub(crate) async fn leave(&self) {
+        self.note_seen(format!("{}{LEFT}", self.now().micros())).await;
+    }
+
+    async fn note_seen(&self, value: String) {
         if self.store().open_confirmations(None, None).unwrap_or(0) == 0 {
             return;
         }
-        let value = now.micros().to_string();
         if let Err(error) = self.inner.store.commit(Op::PutMeta { name: SEEN.into(), value }.into()).await {
             tracing::warn!(%error, "cannot write down that the server is alive");
         }
@@ -177,16 +186,27 @@ impl Engine {
     pub(crate) async fn recover_confirmations(&self) -> Result<(), Refusal> {
         self.empty_inbox().await?;
         let now = self.now();
-        let seen = self.store().meta(SEEN)?.and_then(|text| text.parse().ok()).map(Timestamp::from_micros);
+        let (last, left) = self.last_trace()?;
         for (root, id) in self.open()? {
             let Some(row) = self.store().confirmation(&id)? else { continue };
-            let away = now.since(seen.map_or(row.held_at, |seen| seen.max(row.held_at)));
+            let last = last.max(row.held_at);
+            let away = now.since(last);
             if now < row.held_at || (away >= AWAY && now < row.expires_at) {
-                let event = Box::new(Event::Restarted { away });
+                let event = Box::new(Event::Restarted { away, at_most: left != Some(last) });
                 self.insist(root, Input::Confirm { id, event, inbox: None }).await;
             }
         }
         self.review_soon();
         Ok(())
+    }
+
+    /// When the server is known to have been alive last, and when it stopped, if it did not die.
+    fn last_trace(&self) -> Result<(Timestamp, Option<Timestamp>), Refusal> {
+        let seen = self.store().meta(SEEN)?.unwrap_or_default();
+        let time = |text: &str| text.parse().ok().map(Timestamp::from_micros);
+        let left = seen.strip_suffix(LEFT).and_then(time);
+        let logged = self.store().audit_head()?.map(|row| row.at);
+        let last = [left, time(&seen), logged].into_iter().flatten().max();
+        Ok((last.unwrap_or_default(), left))
     }
 }

@@ -16,7 +16,12 @@ const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 impl Engine {
     /// Fires what is due until `stop` becomes true.
-    pub async fn run_due(&self, mut stop: watch::Receiver<bool>) {
+    pub async fn run_due(&self, stop: watch::Receiver<bool>) {
+        self.fire_until(stop).await;
+        self.leave().await;
+    }
+
+    async fn fire_until(&self, mut stop: watch::Receiver<bool>) {
         loop {
             self.watch_clock().await;
             self.seen().await;

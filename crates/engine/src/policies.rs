@@ -4,8 +4,8 @@
 //! doubles it; its delay is a row. It passes the gate of confirmation like any other request: a release is for one run. Tasks
 //! of workflows are not retried by policy, as in StackStorm: workflows have a word of their own for that.
 
-use crate::params;
 use crate::turn::{Effect, Input, Turn};
+use crate::{asking, params};
 use squall_content::{Action, Policy};
 use squall_model::{Execution, Status, Value};
 use squall_store::Op;
@@ -56,7 +56,7 @@ impl Turn<'_> {
         };
         let next = self.next_try(ended, &action, &policy, delay_ms);
         let id = next.id;
-        match self.ask_about_retry(next, &action) {
+        match self.ask_about_retry(next, &action, asking::call_of(ended)) {
             Ok(next) => {
                 self.push(Op::Insert(Box::new(next)));
                 self.after_commit(Effect::Elsewhere(id, Input::Start(id)));

@@ -188,6 +188,8 @@ fn result_lines(runner: &str, result: &Value) -> String {
     let Some(map) = result.as_map() else { return format!("{}\n", squall_expr::python::str(result)) };
     let shell = ["stdout", "stderr", "return_code", "error"];
     match runner {
+        // Why something that was held does not run: no runner has seen it.
+        _ if map.keys().all(|key| matches!(&**key, "error" | "cause")) => truthy_lines(map, &["error", "cause"], 0),
         "python-script" | "native" | "windows-cmd" | "windows-script" => {
             truthy_lines(map, &["result", "stdout", "stderr", "exit_code"], 0)
         }
@@ -243,6 +245,7 @@ mod tests {
             r#"{"result":{"a":1,"b":{"c":"d"}},"exit_code":0}"#,
             "result : \n  a : 1\n  b : \n    c : d\n",
         );
+        check("python-script", r#"{"error":"void","cause":"it changed"}"#, "error : void\ncause : it changed\n");
         check("orquesta", r#"{"output":{"note":"ok"}}"#, "output : \n  note : ok\n");
     }
 }

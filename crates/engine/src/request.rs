@@ -280,7 +280,7 @@ impl Engine {
         let root = known.first().map_or(ExecutionId([0; 12]), |(_, _, execution, _)| execution.root);
         along.extend(asking::ops(&decision, None, root, now));
         let held = |(_, params, mut execution, _): Known| {
-            asking::hold(&mut execution, params, &decision.record);
+            asking::hold(&mut execution, params, &decision.record, asking.confirm);
             Requested { execution, finals: None }
         };
         Ok(Held::Waits(known.into_iter().map(held).collect(), along))

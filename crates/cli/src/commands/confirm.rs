@@ -76,6 +76,11 @@ enum Which {
         /// Its code or id.
         which: String,
     },
+    /// End one and ask about the same anew under the rules of now, which may ask for less. For administrators.
+    Reevaluate {
+        /// Its code or id.
+        which: String,
+    },
     /// Show broken glasses that nobody has reviewed yet.
     Reviews {
         /// Those that are reviewed as well.
@@ -150,6 +155,12 @@ impl Confirmations {
             Some(Which::Audit { which }) => {
                 let rows = client.get(&format!("confirmations/{}/audit", escaped(which)))?;
                 form.print(&rows, || super::audit::rows(rows.as_list().unwrap_or_default()));
+                Ok(())
+            }
+            Some(Which::Reevaluate { which }) => {
+                let path = format!("confirmations/{}/reevaluate", escaped(which));
+                let done = client.post(&path, &Value::map())?;
+                form.print(&done, || cell(&done, "told"));
                 Ok(())
             }
             Some(Which::Reviews { all }) => reviews(client, *all, form),

@@ -8,15 +8,29 @@ use squall_model::{Execution, ExecutionId, Map, Status, Timestamp, Value};
 use squall_store::{Confirmation, Due, DueKind, Op, Outgoing};
 use std::sync::Arc;
 
-/// Turns a request into a held one: its parameters are final from now on.
-pub(crate) fn hold(execution: &mut Execution, params: Map, record: &Record) {
+/// Turns a request into a held one: its parameters are final from now on. What its caller wanted asked is kept, for the case that it
+/// is asked about anew.
+pub(crate) fn hold(execution: &mut Execution, params: Map, record: &Record, call: &Value) {
     let mut request = (*execution.request).clone();
     request.params = params;
-    request.context.insert("confirmation".into(), Value::from_pairs([("id", record.id.to_string())]));
+    let mut kept = vec![("id", Value::from(record.id.to_string()))];
+    if !call.is_null() {
+        kept.push((CALL, call.clone()));
+    }
+    request.context.insert("confirmation".into(), Value::from_pairs(kept));
     execution.request = Arc::new(request);
     execution.log.push((record.held_at, Status::Pending));
     execution.status = Status::Pending;
     execution.result = Value::from_pairs([("confirmation", record.to_value())]);
+}
+
+const CALL: &str = "call";
+
+/// What the caller of a held run wanted asked in addition, or null.
+pub(crate) fn call_of(execution: &Execution) -> &Value {
+    static NOTHING: Value = Value::Null;
+    let kept = execution.request.context.get("confirmation");
+    kept.and_then(|confirmation| confirmation.get(CALL)).unwrap_or(&NOTHING)
 }
 
 /// The rows of a decision: the record, what is due, what is said, what the audit log gets.
@@ -93,7 +107,7 @@ fn message(say: &decide::Say, record: &Record, now: Timestamp) -> Option<Outgoin
     })
 }
 
-/// The stored form of a record.
+/// The stored form of a record. Requests join an equal one that is open; a task is a step of its own, however equal.
 pub(crate) fn row(record: &Record, root: ExecutionId) -> Confirmation {
     let is_request = record.kind == Kind::Gate && record.runs.first().is_some_and(|(first, _)| *first == root);
     let joins = is_request.then(|| format!("{}/{}", record.requester.person.as_str(), record.digest.hex()));

@@ -176,10 +176,17 @@ pub enum Event {
     Recheck,
     /// Rules ask for more by now: this record ends, and the request is asked about again.
     Superseded,
+    /// An administrator wants it asked anew under the rules of now, which may ask for less: this record ends.
+    Reevaluated {
+        /// Who, for people.
+        by: String,
+    },
     /// The server was away and is back.
     Restarted {
         /// For how long.
         away: Duration,
+        /// Whether it may have been shorter: a server that dies does not write down when.
+        at_most: bool,
     },
     /// The store was restored from a backup.
     Restored,

@@ -559,17 +559,22 @@ fn clock_back_6_s_voids() {
     assert!(!table.happens(&Event::ClockBack(Duration::from_secs(5))).changed);
     assert!(told(&table.happens(&Event::ClockBack(Duration::from_secs(6)))).contains("the server clock was set back"));
     let mut table = Table::new("true");
-    table.at(-1).happens(&Event::Restarted { away: Duration::from_secs(9) });
+    table.at(-1).happens(&Event::Restarted { away: Duration::from_secs(9), at_most: true });
     assert_eq!(table.record.state, State::Void);
 }
 
 #[test]
 fn restart_m23() {
     let mut table = Table::new(SRE2);
-    let event = Event::Restarted { away: Duration::from_secs(90) };
+    let event = Event::Restarted { away: Duration::from_secs(90), at_most: false };
     assert_eq!(
         told(&table.at(100_000).happens(&event)),
         "I was away for 90 s. K7Q-4M9 is still open, 13 min 20 s left."
+    );
+    let crashed = Event::Restarted { away: Duration::from_secs(90), at_most: true };
+    assert_eq!(
+        told(&table.at(200_000).happens(&crashed)),
+        "I was away for at most 90 s. K7Q-4M9 is still open, 11 min 40 s left."
     );
     assert_eq!(told(&table.at(900_000).happens(&event)), "");
     assert_eq!(table.record.state, State::Open, "the due row ends it, after answers that came in time");
@@ -848,7 +853,7 @@ proptest! {
                     table.people.edit(NAMES[who]).active = active;
                     if active { model.inactive.remove(&who); } else { model.inactive.insert(who); }
                 }
-                Step::Restart => drop(table.happens(&Event::Restarted { away: Duration::from_secs(1) })),
+                Step::Restart => drop(table.happens(&Event::Restarted { away: Duration::from_secs(1), at_most: false })),
                 Step::Remind => drop(table.due(Due::Remind(0))),
             }
             let after = &table.record;

@@ -199,6 +199,8 @@ pub enum Cause {
     WorkflowEnded,
     /// The requester's account was deactivated.
     RequesterGone,
+    /// An administrator wants it asked anew under the rules of now.
+    Reevaluated,
 }
 
 /// A place in chat.
@@ -605,6 +607,7 @@ impl Cause {
             Cause::NotDelivered => "question not delivered".into(),
             Cause::Canceled => "the run was cancelled".into(),
             Cause::WorkflowEnded => "its workflow ended".into(),
+            Cause::Reevaluated => "to be asked anew under the rules of now".into(),
             Cause::RequesterGone => "the requester's account was deactivated".into(),
         }
     }

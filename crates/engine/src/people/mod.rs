@@ -151,6 +151,8 @@ pub enum Wish<'a> {
     Impersonate,
     /// Read the audit log.
     ReadAudit,
+    /// Have an open confirmation asked anew under the rules of now.
+    Reevaluate,
     /// Change what proves that somebody is this user: tokens, keys, second factor, linked identities.
     Credentials {
         /// Whose.
@@ -176,12 +178,13 @@ pub fn authorize(who: &Principal, wish: Wish<'_>) -> Result<(), Refusal> {
         Wish::UserItem { .. } => Role::Admin,
         Wish::Credentials { owner } if owner == who.user => Role::Guest,
         Wish::ManagePacks | Wish::ManagePeople | Wish::Impersonate => Role::Admin,
-        Wish::ReadAudit | Wish::Credentials { .. } => Role::Admin,
+        Wish::ReadAudit | Wish::Reevaluate | Wish::Credentials { .. } => Role::Admin,
     };
     let internal = who.via == Via::Internal;
-    // The token of a run or of an agent works with the rights of its user, but never manages people, speaks for others or
-    // makes another proof of who it is: that one would not be bound any more.
-    let bound = who.is_program() && matches!(wish, Wish::ManagePeople | Wish::Impersonate | Wish::Credentials { .. });
+    // The token of a run or of an agent works with the rights of its user, but never manages people, speaks for others, has
+    // less asked or makes another proof of who it is: that one would not be bound any more.
+    let own = matches!(wish, Wish::ManagePeople | Wish::Impersonate | Wish::Reevaluate | Wish::Credentials { .. });
+    let bound = who.is_program() && own;
     if bound {
         let text = format!("a program that acts for `{}` may not {}: a person must do it", who.user, describe(wish));
         return Err(Refusal::NotAllowed(text));
@@ -205,6 +208,7 @@ fn describe(wish: Wish<'_>) -> String {
         Wish::ManagePeople => "manage users and tokens".into(),
         Wish::Impersonate => "act for somebody else".into(),
         Wish::ReadAudit => "read the audit log".into(),
+        Wish::Reevaluate => "have a confirmation asked anew".into(),
         Wish::Credentials { owner } => format!("change tokens, keys, links or the second factor of `{owner}`"),
     }
 }

@@ -122,7 +122,24 @@ impl<'a> Turn<'a> {
         let delay = execution.request.delay_ms;
         let planned = (delay > 0).then(|| execution.created.after(Duration::from_millis(delay)));
         let young = record.may_start(self.around.now, planned);
-        if young { Ok(()) } else { Err(refused("confirmation too old", None)) }
+        if young { Ok(()) } else { Err(refused("confirmation too old", Some(self.why_old(record, execution)))) }
+    }
+
+    /// What made a run wait until the yes was too old, and how to get it to run.
+    fn why_old(&self, record: &Record, execution: &Execution) -> String {
+        let released = record.ending.as_ref().map(|ending| ending.at);
+        let has_waited = |(at, status): &(Timestamp, Status)| *status == Status::Delayed && released <= Some(*at);
+        let policy = self.around.content.few(&execution.request.action).first();
+        let what = match policy.filter(|_| execution.log.iter().any(has_waited)) {
+            Some(policy) => {
+                let most = policy.parameters.get("threshold").and_then(Value::as_int).unwrap_or(0);
+                format!("it waited for its turn, because policy `{}` lets {most} of it run at once", policy.reference)
+            }
+            None if execution.status == Status::Scheduled => "it waited for a worker".to_owned(),
+            None => "it did not start in that time".to_owned(),
+        };
+        let within = confirmation::texts::human(Duration::from_secs(record.start_within));
+        format!("a yes counts for {within}, and {what}; run it again to be asked again")
     }
 
     /// The same for what has waited for a worker meanwhile; what nobody was asked about is always fresh.
@@ -166,7 +183,7 @@ impl<'a> Turn<'a> {
         match asker.open(&wanted, joined, None)? {
             Opened::Joined(record) => Err(format!("the same request is already waiting as {}", record.code)),
             Opened::Held(decision) => {
-                asking::hold(&mut child, all, &decision.record);
+                asking::hold(&mut child, all, &decision.record, &Value::Null);
                 self.take_decision(&decision, None);
                 Ok(child)
             }
@@ -174,7 +191,12 @@ impl<'a> Turn<'a> {
     }
 
     /// Holds a retry, which is the root of a tree of its own, when somebody must be asked about it: a release is for one run.
-    pub fn ask_about_retry(&mut self, mut next: Execution, action: &Arc<Action>) -> Result<Execution, String> {
+    pub fn ask_about_retry(
+        &mut self,
+        mut next: Execution,
+        action: &Arc<Action>,
+        call: &Value,
+    ) -> Result<Execution, String> {
         // What cannot be rendered fails when it starts.
         let Ok((all, secrets)) = self.finals(&next, action) else { return Ok(next) };
         let alias = asking::alias_of(&next, self.around.content);
@@ -189,7 +211,7 @@ impl<'a> Turn<'a> {
                 secrets,
                 covered: BTreeSet::new(),
                 command: None,
-                call: &NOTHING,
+                call,
             }];
             let demanded = asker.demand(&wanted[0], &self.lookup(&next.request.context))?;
             // What nobody is asked about passes the gate once more when it starts.
@@ -200,7 +222,7 @@ impl<'a> Turn<'a> {
                 Opened::Held(decision) => decision,
             }
         };
-        asking::hold(&mut next, all, &decision.record);
+        asking::hold(&mut next, all, &decision.record, call);
         for op in asking::ops(&decision, None, next.id, self.around.now) {
             match op {
                 Op::Post(message) => self.post(*message),
@@ -258,8 +280,8 @@ impl<'a> Turn<'a> {
         let Some(root) = self.root() else { return Answer::Refused(Refusal::no_execution(self.tree.root)) };
         let held = self.held(&record);
         let mut decision = self.asker().decide(&record, event, &held, &root);
-        let successor = if decision.ask_again { self.successor(&decision.record, &held, &root) } else { None };
-        if let Some(next) = &successor {
+        let successor = decision.ask_again.then(|| self.successor(&decision.record, &held, &root));
+        if let Some(Ok(next)) = &successor {
             decision.effect = None;
             self.take_decision(&decision, Some(record.version));
             self.take_decision(next, None);
@@ -277,7 +299,11 @@ impl<'a> Turn<'a> {
             self.ops.push(crate::reviews::op(&decision.record, &answer.by.id, self.around.now, until));
         }
         self.carry_out(&decision);
-        Answer::Confirmed { outcome: decision.outcome, told: decision.told() }
+        let told = match successor {
+            Some(Err(why)) => Some(format!("It cannot be asked about anew: {why}.")),
+            Some(Ok(_)) | None => decision.told(),
+        };
+        Answer::Confirmed { outcome: decision.outcome, told }
     }
 
     /// A message on a network answers once, however often the network delivers it.
@@ -381,7 +407,7 @@ impl<'a> Turn<'a> {
             secrets: Vec::new(),
             covered: execution.parent.map(|parent| self.covered(parent)).unwrap_or_default(),
             command: None,
-            call: &NOTHING,
+            call: asking::call_of(execution),
         };
         held.iter().zip(actions).zip(aliases).map(one).collect()
     }
@@ -399,10 +425,10 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The same runs asked about anew, under the rules of now; votes are not carried over.
-    fn successor(&self, record: &Record, held: &[Execution], root: &Execution) -> Option<Box<Decision>> {
+    /// The same runs asked about anew, under the rules of now; votes are not carried over. Or why not.
+    fn successor(&self, record: &Record, held: &[Execution], root: &Execution) -> Result<Box<Decision>, String> {
         let asked = self.joined_now(held, root).and_then(|found| {
-            let (joined, actions) = found.ok_or("nothing asks any more")?;
+            let (joined, actions) = found.ok_or("nothing asks about it any more, so run it again")?;
             let aliases = vec![None; held.len()];
             let mut wanted = self.wanted(held, root, &actions, &aliases);
             if let Some(first) = wanted.first_mut() {
@@ -411,14 +437,12 @@ impl<'a> Turn<'a> {
             }
             self.asker().open(&wanted, joined, Some(record.id))
         });
-        match asked {
-            Ok(Opened::Held(decision)) => Some(decision),
-            Ok(Opened::Joined(_)) => None,
-            Err(why) => {
-                tracing::warn!(code = %record.code, %why, "it cannot be asked about anew");
-                None
-            }
-        }
+        let asked = match asked {
+            Ok(Opened::Held(decision)) => Ok(decision),
+            Ok(Opened::Joined(other)) => Err(format!("the same request waits already as {}", other.code)),
+            Err(why) => Err(why),
+        };
+        asked.inspect_err(|why| tracing::warn!(code = %record.code, %why, "it cannot be asked about anew"))
     }
 
     /// Withdraws what is open about an execution; answers whether there was anything.
@@ -459,9 +483,6 @@ impl<'a> Turn<'a> {
 
 /// What the rules of now demand, and the actions that it is about.
 type Now = (confirmation::policy::Joined, Vec<Arc<Action>>);
-
-/// For runs whose caller wants nothing more.
-static NOTHING: Value = Value::Null;
 
 /// How something ends that was released and does not start after all.
 fn refused(error: &str, cause: Option<String>) -> Outcome {

@@ -41,6 +41,7 @@ const WAYS: &[(&str, Way)] = &[
     ("a sub-workflow", |desk| workflow(desk, "danger.deep_orq")),
     ("a list of items", |desk| workflow(desk, "danger.items")),
     ("a task with a retry", |desk| workflow(desk, "danger.again_mis")),
+    ("a policy that retries what has failed", retried_by_policy),
     ("a name computed at run time", |desk| workflow(desk, "danger.computed")),
     ("chatops.run", |desk| builtin(desk, "chatops.run", r#"{"text": "burn db1", "channel": "ops"}"#)),
     ("chatops.match_and_execute", |desk| builtin(desk, "chatops.match_and_execute", r#"{"text": "burn db1"}"#)),
@@ -71,7 +72,7 @@ fn every_way_stays_held() {
         desk.pass(Duration::from_secs(5));
         assert_eq!(desk.effects(), 0, "{name}: something ran");
         for execution in desk.executions() {
-            let is_it = execution.request.action.to_string() == "danger.burn";
+            let is_it = ["danger.burn", "danger.frail"].contains(&execution.request.action.to_string().as_str());
             let waits = matches!(execution.status, Status::Pending | Status::Canceled | Status::Failed);
             assert!(!is_it || waits, "{name}: it is {}", execution.status);
         }
@@ -197,6 +198,41 @@ fn builtin_rerun(desk: &mut Desk) {
     builtin(desk, "st2.executions.re_run", &format!(r#"{{"id": "{first}"}}"#));
 }
 
+/// The first run was confirmed and has failed; the policy wants a second one, for which nobody said yes.
+fn retried_by_policy(desk: &mut Desk) {
+    let id = desk.request("alice", "danger.frail", BURN).unwrap().id;
+    let record = desk.record_of(id);
+    desk.grant("alice", &record);
+    desk.pass(Duration::from_secs(10));
+    assert_eq!((desk.status(id).as_str(), desk.effects()), ("failed", 1));
+    assert_eq!(desk.one_open().retry_of, None, "a question of its own");
+    desk.ground.starts.lock().unwrap().clear();
+}
+
+/// A release is for one run: a retry is a new question with a new code, about what the caller wanted asked as well.
+#[test]
+fn a_retry_by_policy_is_asked_about_again() {
+    let mut desk = Desk::new();
+    let confirm = Value::from_pairs([("by", "role:sre")]);
+    let request = Request { confirm, ..desk.requested("alice", "danger.frail", BURN) };
+    let first = desk.send(request).unwrap().id;
+    let record = desk.record_of(first);
+    assert_eq!(record.need(), "1 of the requester and 1 of role sre");
+    for name in ["alice", "bob"] {
+        desk.grant(name, &record);
+    }
+    desk.pass(Duration::from_secs(10));
+    let again = desk.one_open();
+    assert_ne!((again.id, again.code), (record.id, record.code));
+    assert_eq!(again.need(), "1 of the requester and 1 of role sre");
+    assert_eq!((desk.effects(), desk.status(again.runs[0].0).as_str()), (1, "pending"));
+    for name in ["alice", "bob"] {
+        desk.grant(name, &again);
+    }
+    desk.pass(Duration::from_secs(10));
+    assert_eq!((desk.effects(), desk.open().len()), (2, 0), "once again, and then no more");
+}
+
 /// What was released once is asked about again when its tasks are run again; another set of tasks is another question.
 #[test]
 fn tasks_run_again_are_asked_about_again() {
@@ -296,7 +332,7 @@ const DOORS: &[(&str, &str, usize, &str)] = &[
     ("engine/src/calls.rs", ".request(", 1, "st2.executions.create"),
     ("engine/src/calls.rs", ".rerun(", 1, "st2.executions.re_run"),
     ("engine/src/calls.rs", ".command(", 1, "chatops.match_and_execute"),
-    ("engine/src/policies.rs", "Execution::new(", 1, "asked about in `ask_about_retry`, and once more in `passes`"),
+    ("engine/src/policies.rs", "Execution::new(", 1, "a policy that retries what has failed; once more in `passes`"),
     ("api/src/packs.rs", ".request(", 1, "an administrator"),
     ("api/src/aliases.rs", ".command(", 1, "an old bot that says who typed it"),
     ("api/src/aliases.rs", ".command_with(", 1, "an alias and format that the caller chose"),

@@ -230,6 +230,79 @@ fn a_run_that_waited_too_long_for_a_worker_is_not_started() {
     desk.pass(Duration::from_secs(10));
     assert_eq!((desk.status(id).as_str(), desk.effects()), ("failed", 0));
     assert!(desk.result(id).contains("confirmation too old"));
+    assert!(desk.result(id).contains("a yes counts for 1 h, and it waited for a worker"), "{}", desk.result(id));
+}
+
+/// Waiting for a turn counts as well, and whoever asked reads that it was the policy.
+#[test]
+fn a_run_that_waited_too_long_for_its_turn_is_not_started_and_says_why() {
+    let mut desk = Desk::new();
+    let (first, second) = (desk.say("alice", "single db1"), desk.say("alice", "single db2"));
+    for id in [first, second] {
+        let record = desk.record_of(id);
+        desk.grant("alice", &record);
+    }
+    assert_eq!((desk.status(first).as_str(), desk.status(second).as_str()), ("scheduled", "delayed"));
+    desk.clock.pass(Duration::from_secs(7_200));
+    desk.pass(Duration::from_secs(10));
+    assert_eq!((desk.status(second).as_str(), desk.effects()), ("failed", 0));
+    let why =
+        "a yes counts for 1 h, and it waited for its turn, because policy `danger.single` lets 1 of it run at once";
+    assert!(desk.result(second).contains(why), "{}", desk.result(second));
+    assert_eq!(desk.said(why), 1, "{:?}", desk.texts());
+    assert_eq!(desk.record_of(second).state, State::Released);
+}
+
+/// Looser rules leave a question as it was asked; an administrator may have it asked anew.
+#[test]
+fn reevaluate_asks_anew_under_the_rules_of_now() {
+    let two = rule("two", "danger.wipe", "{who: {role: [sre]}, count: 2}");
+    let mut desk = Desk::with(&two);
+    let id = desk.say("alice", "wipe db1");
+    let old = desk.record_of(id);
+    desk.grant("bob", &old);
+    let refused = reevaluate(&mut desk, "alice", &old).unwrap_err();
+    assert!(matches!(refused, Refusal::Forbidden { .. }), "{refused}");
+    // The same rules: another code, and no votes carried over.
+    let told = reevaluate(&mut desk, "admin", &old).unwrap();
+    let same = desk.record_of(id);
+    assert_eq!(told, format!("It is asked anew as {}, and needs 2 of role sre.", same.code));
+    assert_eq!((same.retry_of, same.votes.len(), same.digest), (Some(old.id), 0, old.digest));
+    assert_eq!(desk.records().iter().find(|r| r.id == old.id).unwrap().state, State::Withdrawn);
+    desk.new_rules(&rule("two", "danger.wipe", "{who: {role: [sre]}}"));
+    assert_eq!(desk.record_of(id).need(), "2 of role sre", "it stays as it was asked");
+    let told = reevaluate(&mut desk, "admin", &same).unwrap();
+    let own = desk.record_of(id);
+    assert_eq!(told, format!("It is asked anew as {}, and needs 1 of role sre.", own.code));
+    assert!(matches!(reevaluate(&mut desk, "admin", &same).unwrap_err(), Refusal::Conflict(_)), "finished");
+    desk.grant("bob", &own);
+    desk.pass(Duration::from_secs(10));
+    assert_eq!((desk.status(id).as_str(), desk.effects(), desk.events("withdrawn")), ("succeeded", 1, 2));
+}
+
+#[test]
+fn reevaluate_never_starts_anything_and_keeps_what_the_caller_wanted() {
+    let mut desk = Desk::with(&rule("two", "danger.wipe", "{who: {role: [sre]}, count: 2}"));
+    let call = Value::from_pairs([("by", "role:lead")]);
+    let asked = Request { confirm: call, ..desk.requested("alice", "danger.wipe", r#"{"what": "db1"}"#) };
+    let id = desk.send(asked).unwrap().id;
+    let gone = desk.say("alice", "wipe db2");
+    desk.new_rules("version: 1\nrules: []\n");
+    let record = desk.record_of(id);
+    reevaluate(&mut desk, "admin", &record).unwrap();
+    assert_eq!(desk.record_of(id).need(), "1 of role lead");
+    let record = desk.record_of(gone);
+    let told = reevaluate(&mut desk, "admin", &record).unwrap();
+    assert_eq!(told, "It cannot be asked about anew: nothing asks about it any more, so run it again.");
+    desk.pass(Duration::from_secs(10));
+    assert_eq!((desk.status(gone).as_str(), desk.effects()), ("canceled", 0));
+}
+
+fn reevaluate(desk: &mut Desk, who: &str, record: &squall_engine::confirmation::Record) -> Result<String, Refusal> {
+    let (engine, who, id) = (desk.engine.clone(), crate::desk::token(who), record.id.to_string());
+    let done = desk.wait(async move { engine.reevaluate(&id, &who).await });
+    desk.settle();
+    done.map(|done| done.told)
 }
 
 #[test]

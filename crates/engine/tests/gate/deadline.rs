@@ -166,6 +166,29 @@ fn restart_m23() {
     assert_eq!(desk.effects(), 1);
 }
 
+/// The time that is left is what it is, and the time away is never told as more than it was without saying so.
+#[test]
+fn restart_m23_tells_the_truth() {
+    let mut desk = Desk::with(&rule("one", "danger.wipe", "{who: {role: [sre]}}"));
+    let code = {
+        let id = desk.say("alice", "wipe db1");
+        desk.record_of(id).code
+    };
+    desk.pass(Duration::from_secs(90));
+    desk.stop_for(Duration::from_secs(120));
+    let exact = format!("I was away for 2 min. {code} is still open, 11 min 30 s left.");
+    assert_eq!(desk.said(&exact), 1, "{:?}", desk.texts());
+    // What a dead server saw last was up to a minute ago.
+    desk.pass(Duration::from_secs(100));
+    desk.restart_after(Duration::from_secs(120));
+    let told = desk.texts().into_iter().rfind(|text| text.contains("I was away")).unwrap();
+    assert!(told.starts_with("I was away for at most "), "{told}");
+    assert!(told.ends_with(&format!("{code} is still open, 7 min 50 s left.")), "{told}");
+    // A quick restart is not worth a word.
+    desk.stop_for(Duration::from_secs(2));
+    assert_eq!(desk.said("I was away"), 2);
+}
+
 #[test]
 fn a_deadline_that_passed_while_the_server_was_away_expires_it() {
     let mut desk = Desk::new();

@@ -222,6 +222,14 @@ impl Desk {
         self.pass(Duration::from_millis(ms));
     }
 
+    /// The server stops as it should and is started again after a while.
+    pub fn stop_for(&mut self, away: Duration) {
+        // Nobody listening is fine.
+        let _ = self.stop.send(true);
+        self.settle();
+        self.restart_after(away);
+    }
+
     /// The server dies where it is and is started again after a while.
     pub fn restart_after(&mut self, away: Duration) {
         self.lives += 1;

@@ -99,7 +99,13 @@ impl Deciding<'_> {
         outcome
     }
 
-    pub(super) fn restarted(&mut self, away: Duration) -> Outcome {
+    pub(super) fn reevaluated(&mut self, by: &str) -> Outcome {
+        let outcome = self.cancelled(by, &Cause::Reevaluated);
+        self.ask_again = outcome == Outcome::Ended(State::Withdrawn);
+        outcome
+    }
+
+    pub(super) fn restarted(&mut self, away: Duration, at_most: bool) -> Outcome {
         if self.record.state.is_final() {
             return Outcome::Refused(Refused::Nothing);
         }
@@ -107,7 +113,9 @@ impl Deciding<'_> {
             return self.void(None, Cause::Clock);
         }
         if self.world.now < self.record.expires_at {
-            self.tell_everybody(None, "M23", &[("delta", texts::human(away).into())]);
+            let away = texts::human(away);
+            let delta = if at_most { format!("at most {away}") } else { away };
+            self.tell_everybody(None, "M23", &[("delta", delta.into())]);
         }
         // A deadline that has passed meanwhile is a due row like any other, after the answers that came in time.
         Outcome::Noted
