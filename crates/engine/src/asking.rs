@@ -231,6 +231,15 @@ impl<'a> Asker<'a> {
                 first.action.reference
             ));
         }
+        for one in wanted {
+            if let Some(revision) = closure::moving_revision(one.action, one.params) {
+                return Err(format!(
+                    "{} is to be confirmed, and `{revision}` may be something else by the time it runs: give the full id of a \
+                     commit as content_version. It was not started",
+                    one.action.reference
+                ));
+            }
+        }
         let requester = self.frozen_requester(first.root);
         let origin = place(first.root);
         let stamped = stamps(&joined.rules);

@@ -55,6 +55,15 @@ pub(crate) fn script_sha(action: &Action) -> Option<String> {
     if action.definition.is_some() || action.runner.name != "local-shell-script" { None } else { code_sha(action) }
 }
 
+/// The revision that a script is to be taken from, when its name may mean other bytes by the time it runs: all but the full id of
+/// a commit.
+pub(crate) fn moving_revision<'p>(action: &Action, params: &'p Map) -> Option<&'p str> {
+    let is_script = matches!(action.runner.name, "local-shell-script" | "python-script");
+    let revision = params.get("content_version").and_then(Value::as_str).filter(|r| is_script && !r.is_empty())?;
+    let is_commit = matches!(revision.len(), 40 | 64) && revision.bytes().all(|b| b.is_ascii_hexdigit());
+    (!is_commit).then_some(revision)
+}
+
 /// The actions that a workflow names in its text, and those that they name, without itself.
 ///
 /// Names that are computed at run time are not among them; their tasks are checked when they start.

@@ -6,15 +6,14 @@
 use crate::cgroup::Group;
 use crate::job::{Ended, Job, MAX_JOB, control, file, frame};
 use crate::live::Live;
+use crate::sealed;
 use crate::spool::Spool;
 use crate::workers::Shared;
 use crate::worktree;
 use crate::{Setting, Streams, find, native};
-use sha2::{Digest, Sha256};
 use squall_model::{ClaimAnswer, Outcome, Status, Stream, Value, WorkEvent, WorkItem, WorkKey, crash_point};
 use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -115,7 +114,7 @@ async fn granted(
     };
     // A revision of the pack is what it is; the seal is of the file that lies in the pack.
     if worktree.is_none()
-        && let Err(outcome) = seal(&mut item, spool)
+        && let Err(outcome) = sealed::copy(&mut item, &spool.path)
     {
         return outcome;
     }
@@ -124,26 +123,6 @@ async fn granted(
         worktree.remove().await;
     }
     outcome
-}
-
-/// People agreed to certain bytes: they are read once, compared, and run from a private copy, whatever becomes of the file
-/// in the pack meanwhile.
-fn seal(item: &mut WorkItem, spool: &Spool) -> Result<(), Outcome> {
-    let Some(sealed) = item.sealed.clone() else { return Ok(()) };
-    let script = Path::new(&item.pack_dir).join("actions").join(&item.entry_point);
-    let unreadable = |error: io::Error| Outcome::failed(format!("cannot read {}: {error}", script.display()));
-    let bytes = std::fs::read(&script).map_err(unreadable)?;
-    let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    if found != sealed {
-        let result = Value::from_pairs([("error", "void"), ("cause", "the action changed since it was confirmed")]);
-        return Err(Outcome { status: Status::Failed, result });
-    }
-    let copy = spool.path.join("entry");
-    let name = script.file_name().unwrap_or_default();
-    let private = std::fs::create_dir(&copy).and_then(|()| std::fs::write(copy.join(name), &bytes));
-    private.map_err(|error| Outcome::failed(format!("cannot keep a copy of {}: {error}", script.display())))?;
-    item.entry_point = copy.join(name).to_string_lossy().into_owned();
-    Ok(())
 }
 
 async fn planned(shared: &Shared, item: &WorkItem, spool: &Spool, lock: File, stop: watch::Receiver<Stop>) -> Outcome {

@@ -24,6 +24,7 @@ mod environment;
 mod job;
 mod live;
 mod program;
+mod sealed;
 mod shell;
 mod spool;
 pub mod supervise;

@@ -3,6 +3,7 @@
 //! Every test has a bound and waits for conditions, never for a fixed time. The processes of an attempt are found by the
 //! tag in their environment.
 
+use sha2::Digest as _;
 use squall_model::{
     ClaimAnswer, ExecutionId, Future, Leftover, Map, Outcome, Runner, Status, Stream, Value, WorkEvent, WorkItem,
     WorkKey, WorkSink, from_json, to_json,
@@ -439,6 +440,41 @@ async fn f05_only_the_bytes_that_were_confirmed_run() {
     assert_eq!(ran + void, 60);
     put(bad, 0);
     assert_eq!(house.run(sealed).result.get("error"), Some(&Value::from("void")));
+}
+
+/// A confirmed script runs from a private copy, and finds beside itself and above what it finds in the pack.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmed_script_finds_its_neighbours() {
+    let house = house();
+    let pack = house.root.path().join("neat");
+    let script = "#!/bin/bash\nhere=$(dirname \"$0\")\n. \"$here/lib.sh\"\ncat \"$here/../../etc/motd\"\n\
+                  cd \"$(dirname \"${BASH_SOURCE[0]}\")/..\" && ls && cat tools/do.sh | head -1\n";
+    for (path, text) in [
+        ("actions/tools/do.sh", script),
+        ("actions/tools/lib.sh", "echo sourced\n"),
+        ("etc/motd", "hello\n"),
+        ("actions/do.yaml", ""),
+    ] {
+        let path = pack.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let digest = sha2::Sha256::digest(script.as_bytes());
+    for entry_point in ["tools/do.sh", pack.join("actions/tools/do.sh").to_str().unwrap()] {
+        let mut item = item("local-shell-script", "{}");
+        item.pack_dir = pack.to_str().unwrap().into();
+        item.entry_point = entry_point.into();
+        item.sealed = Some(digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        let outcome = house.run(item);
+        let stdout = outcome.result.get("stdout").and_then(Value::as_str).unwrap_or_default().to_owned();
+        match entry_point.starts_with('/') {
+            false => assert_eq!(stdout, "sourced\nhello\ndo.yaml\ntools\n#!/bin/bash", "{outcome:?}"),
+            // One that was named by its whole path has the neighbours in its folder.
+            true => assert!(stdout.starts_with("sourced\n"), "{outcome:?}"),
+        }
+    }
+    assert_eq!(fs::read_to_string(pack.join("actions/tools/do.sh")).unwrap(), script, "the pack is as it was");
+    assert_eq!(fs::read_dir(pack.join("actions/tools")).unwrap().count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

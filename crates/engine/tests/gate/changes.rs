@@ -48,6 +48,21 @@ fn a_script_that_was_swapped_is_not_run() {
     assert_eq!((desk.record_of(id).state, desk.effects()), (State::Void, 0));
 }
 
+/// A branch moves; only the id of a commit says which bytes people agree to.
+#[test]
+fn a_revision_is_named_by_its_commit() {
+    let mut desk = Desk::new();
+    let request = |version: &str| format!(r#"{{"content_version": "{version}"}}"#);
+    for name in ["main", "v1.0", "HEAD", "0123abc"] {
+        let refused = desk.request("alice", "danger.script", &request(name)).unwrap_err().to_string();
+        assert!(refused.contains(&format!("`{name}` may be something else by the time it runs")), "{refused}");
+    }
+    assert!(desk.executions().is_empty(), "nothing was stored");
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let id = desk.request("alice", "danger.script", &request(commit)).unwrap().id;
+    assert!(desk.engine.shown(&desk.record_of(id)).contains(commit));
+}
+
 #[test]
 fn closure_change_voids() {
     let mut desk = Desk::new().own_packs();
