@@ -41,19 +41,23 @@ pub fn parts(body: &Value) -> Parts {
 }
 
 /// For networks of plain lines: `user: pretext`, new line, text. Blank lines at both ends are dropped.
+///
+/// A text of several lines begins on a line of its own, so that its columns stand below each other.
 pub fn plain(parts: &Parts) -> String {
+    let (pretext, text) = (parts.pretext.trim(), parts.text.trim_matches('\n'));
     let mut out = String::new();
     if let Some(mention) = &parts.mention {
         out.push_str(mention);
-        out.push_str(": ");
-    }
-    if !parts.pretext.trim().is_empty() {
-        out.push_str(parts.pretext.trim());
-        if !parts.text.trim().is_empty() {
-            out.push('\n');
+        out.push(':');
+        if !pretext.is_empty() || !text.contains('\n') {
+            out.push(' ');
         }
     }
-    out.push_str(parts.text.trim_matches('\n'));
+    out.push_str(pretext);
+    if !text.trim().is_empty() && (!pretext.is_empty() || parts.mention.is_some() && text.contains('\n')) {
+        out.push('\n');
+    }
+    out.push_str(text);
     if let Some(note) = &parts.note {
         out.push(' ');
         out.push_str(note);
@@ -101,6 +105,7 @@ mod tests {
         check("done", "alice: done");
         check("head{~}body", "alice: head\nbody");
         check("all plain{~}", "alice: all plain");
+        check("code  left\nK7Q   60 s", "alice:\ncode  left\nK7Q   60 s");
         check("a{~}b{~}c", "alice: a\nbc");
     }
 
