@@ -35,7 +35,13 @@ const PACK: &[(&str, &str)] = &[
 ];
 
 fn server() -> Server {
-    let server = Server::start();
+    server_with(&[])
+}
+
+fn server_with(options: &'static [&'static str]) -> Server {
+    let mut server = Server::prepared();
+    server.options = options;
+    server.up();
     write_pack(&server, "ops", PACK);
     server.run("squall", &["reload"]);
     server
@@ -219,4 +225,119 @@ fn requests_that_make_no_sense_are_refused_by_the_api() {
     }
     assert_eq!(executions(&server), 0);
     undisturbed(&server);
+}
+
+/// Bounds so small that a short expression reaches them, and a pack that works within them.
+const TIGHT: &[&str] = &[
+    "--limit=steps=20_000",
+    "--limit=bytes=100_000",
+    "--limit=output=2_000",
+    "--limit=depth=40",
+    "--limit=recursion=5",
+];
+
+/// An expression for each bound that goes beyond it.
+fn hostile() -> [(&'static str, String); 5] {
+    [
+        ("steps", "{% for a in range(100) %}{% for b in range(1000) %}{% endfor %}{% endfor %}".into()),
+        ("bytes", "{{ ('a' * 500000) | length }}".into()),
+        ("output", "{% for a in range(1000) %}abcdefgh{% endfor %}".into()),
+        ("depth", format!("{{{{ {}true }}}}", "not ".repeat(60))),
+        ("recursion", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".into()),
+    ]
+}
+
+#[track_caller]
+fn names_the_bound(said: &str, bound: &str) {
+    assert!(said.contains(&format!("limit `{bound}`")), "{bound}: {said}");
+}
+
+/// Writes files into the pack and loads it again.
+fn rewrite(server: &Server, files: &[(&str, &str)]) {
+    write_pack(server, "ops", files);
+    server.run("squall", &["reload"]);
+}
+
+#[test]
+fn a_hostile_parameter_ends_in_an_error_that_names_the_bound() {
+    let server = server_with(TIGHT);
+    for (bound, expression) in hostile() {
+        let action = format!(
+            "name: greedy\nrunner_type: noop\nparameters:\n  text: {{type: string, default: \"{expression}\"}}\n"
+        );
+        rewrite(&server, &[("actions/greedy.yaml", &action)]);
+        let output = server.run("squall", &["run", "ops.greedy"]);
+        assert!(!output.status.success());
+        names_the_bound(&format!("{}{}", text(&output.stdout), text(&output.stderr)), bound);
+        undisturbed(&server);
+    }
+}
+
+#[test]
+fn a_hostile_workflow_ends_in_an_error_that_names_the_bound() {
+    let server = server_with(TIGHT);
+    for (bound, expression) in [
+        ("steps", "range(1000000).sum()".to_owned()),
+        ("bytes", "'a' * 500000".into()),
+        ("output", "range(1000).join(' ')".into()),
+        ("depth", format!("{}true", "not ".repeat(60))),
+        ("recursion", "def(f, f()) -> f()".into()),
+    ] {
+        let workflow = format!(
+            "version: '2.0'\nops.greedy:\n  tasks:\n    one:\n      action: core.noop\n      publish:\n        x: \"<% {expression} %>\"\n"
+        );
+        let action = "name: greedy\nrunner_type: mistral-v2\nentry_point: workflows/greedy.yaml\n";
+        rewrite(&server, &[("actions/greedy.yaml", action), ("actions/workflows/greedy.yaml", &workflow)]);
+        let output = server.run("squall", &["run", "ops.greedy", "--json"]);
+        let said = text(&output.stdout);
+        assert!(said.contains(r#""status": "failed""#), "{said}");
+        names_the_bound(&said, bound);
+        undisturbed(&server);
+    }
+}
+
+#[test]
+fn a_hostile_answer_in_chat_is_an_error_that_names_the_bound() {
+    let server = server_with(TIGHT);
+    for (bound, expression) in hostile() {
+        let alias = format!(
+            "name: greedy\naction_ref: ops.hello\nformats: [be greedy]\nresult: {{format: \"{expression}\"}}\n"
+        );
+        rewrite(&server, &[("aliases/greedy.yaml", &alias)]);
+        let mut alice = server.person("alice", "ops");
+        alice.say("!be greedy");
+        names_the_bound(&alice.hears("the result format of the alias failed"), bound);
+        undisturbed(&server);
+    }
+}
+
+#[test]
+fn what_the_clock_ended_stays_ended_after_a_restart() {
+    // No time at all: whatever takes more than two portions of steps is over.
+    let mut server = server_with(&["--limit=time=0"]);
+    let workflow = "version: '2.0'\nops.slow:\n  tasks:\n    one:\n      action: core.noop\n      publish:\n        x: <% range(20000).sum() %>\n";
+    let files = [
+        ("actions/slow.yaml", "name: slow\nrunner_type: mistral-v2\nentry_point: workflows/slow.yaml\n"),
+        ("actions/workflows/slow.yaml", workflow),
+    ];
+    write_pack(&server, "ops", &files);
+    server.run("squall", &["reload"]);
+    let ran = |server: &Server| -> Value {
+        let output = server.run("squall", &["run", "ops.slow", "--json"]);
+        serde_json::from_slice(&output.stdout).expect("an execution")
+    };
+    let said = ran(&server);
+    let id = said["id"].as_str().expect("an id").to_owned();
+    assert_eq!(said["status"], "failed", "{said}");
+    assert!(said["result"].to_string().contains("more than 0 milliseconds (limit `time`)"), "{said}");
+    let history = |server: &Server| server.ok("squall", &["execution", "history", &id]);
+    let before = history(&server);
+    // With all the time in the world the error is still what was recorded: nothing is evaluated again.
+    server.kill();
+    server.options = &[];
+    server.up();
+    assert_eq!(history(&server), before);
+    assert_eq!(server.json(&["execution", "get", &id, "--json"])["status"], "failed");
+    let again = ran(&server);
+    assert_eq!(again["status"], "succeeded", "{again}");
 }

@@ -207,7 +207,7 @@ impl<'a> Asker<'a> {
         for one in demanded {
             joined.include(&one.pulled);
         }
-        joined.freeze(|phrase| phrases(phrase, wanted)).map(Some)
+        joined.freeze(|phrase| phrases(phrase, wanted, &self.settings.expressions)).map(Some)
     }
 
     /// Opens a confirmation for the runs of one message, after an `earlier` one if it takes its place; an error is what the
@@ -648,11 +648,11 @@ fn stamps(rules: &[Stamp]) -> Vec<(String, String)> {
 }
 
 /// A phrase with the parameters of each run; different ones are typed one after the other.
-fn phrases(phrase: &str, wanted: &[Wanted<'_>]) -> Result<String, String> {
+fn phrases(phrase: &str, wanted: &[Wanted<'_>], limits: &squall_expr::Limits) -> Result<String, String> {
     let mut all: Vec<String> = Vec::new();
     for one in wanted {
         let params = Value::from_pairs([("params", Value::from(one.params.clone()))]);
-        let text = crate::report::render(phrase, &params, squall_expr::Engine::Stack).map_err(|e| e.message)?;
+        let text = crate::report::render(phrase, &params, squall_expr::Engine::Stack, limits).map_err(|e| e.message)?;
         if !all.contains(&text) {
             all.push(text);
         }

@@ -51,6 +51,7 @@ impl RequestLookup<'_> {
             children: None,
             user: self.user.clone(),
             may_decrypt: self.may_decrypt,
+            limits: &inner.settings.expressions,
         }
     }
 }

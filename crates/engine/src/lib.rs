@@ -64,6 +64,8 @@ pub use rerun::Rerun;
 pub use settings::Settings;
 
 use definitions::Definitions;
+pub use squall_expr::Limits as ExpressionLimits;
+
 use squall_content::Registry;
 use squall_model::{Clock, ExecutionId, Ids, Runner, Timestamp};
 use squall_store::Store;

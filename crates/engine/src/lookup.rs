@@ -52,6 +52,8 @@ pub(crate) struct Lookup<'a> {
     pub user: String,
     /// Whether secrets of the system may be seen in clear.
     pub may_decrypt: bool,
+    /// What one evaluation may cost.
+    pub limits: &'a squall_expr::Limits,
 }
 
 impl Host for Lookup<'_> {
@@ -86,6 +88,10 @@ impl Host for Lookup<'_> {
 
     fn random(&self, bytes: &mut [u8]) {
         self.ids.fill(bytes);
+    }
+
+    fn limits(&self) -> &squall_expr::Limits {
+        self.limits
     }
 }
 

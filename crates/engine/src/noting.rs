@@ -80,4 +80,7 @@ impl Host for Noting<'_> {
     fn random(&self, bytes: &mut [u8]) {
         self.host.random(bytes);
     }
+    fn limits(&self) -> &squall_expr::Limits {
+        self.host.limits()
+    }
 }

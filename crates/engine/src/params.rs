@@ -5,7 +5,7 @@
 
 use squall_content::Action;
 use squall_expr::params::{self, Rendering, Schemas};
-use squall_expr::{Error, Host, Limits};
+use squall_expr::{Error, Host};
 use squall_model::{Map, Outcome, Value};
 use squall_workflow::{Parameter, Parameters};
 use std::sync::Arc;
@@ -70,7 +70,7 @@ impl Around<'_> {
             config: &config,
             additional: &Map::new(),
             host: self.host,
-            limits: &Limits::default(),
+            limits: self.host.limits(),
         })
     }
 }
@@ -177,7 +177,7 @@ fn has_template(text: &str) -> bool {
 fn render(text: &str, context: &Map, host: &dyn Host) -> Result<String, String> {
     use squall_expr::{Engine, Scope, jinja};
     let data = Value::from(context.clone());
-    let scope = Scope { engine: Engine::Stack, data: &data, host, limits: &Limits::default() };
+    let scope = Scope { engine: Engine::Stack, data: &data, host, limits: host.limits() };
     let compiled = jinja::Template::compile(text, Engine::Stack).map_err(|e| e.message)?;
     compiled.render(&scope).map_err(|e| e.message)
 }

@@ -43,7 +43,7 @@ pub(crate) fn result_body(
     let data = Value::from_pairs([("execution", shown.clone()), ("alias", alias.map_or(Value::Null, view::alias))]);
     let text = match declared.and_then(|r| r.get("format")).and_then(Value::as_str) {
         None => default_text(&shown),
-        Some(format) => match render(format, &data, Rules::StackLax) {
+        Some(format) => match render(format, &data, Rules::StackLax, &settings.expressions) {
             Ok(text) => text,
             Err(why) => format!("{}\n(the result format of the alias failed: {why})\n", default_text(&shown)),
         },
@@ -75,7 +75,10 @@ pub(crate) fn acknowledgement(
         ("execution", view::execution(execution, content, settings)),
         ("actionalias", view::alias(alias)),
     ]);
-    let rendered = ack.get("format").and_then(Value::as_str).map(|format| render(format, &data, Rules::Stack));
+    let rendered = ack
+        .get("format")
+        .and_then(Value::as_str)
+        .map(|format| render(format, &data, Rules::Stack, &settings.expressions));
     let mut message = match rendered {
         Some(Ok(text)) if !text.is_empty() => text,
         Some(Err(why)) => {
@@ -153,9 +156,14 @@ pub(crate) fn outgoing(to: &ReplyTo, body: Map, dedup: String, now: squall_model
 }
 
 /// Renders a template of an alias. Pure: an alias template has no datastore.
-pub(crate) fn render(template: &str, data: &Value, engine: Rules) -> Result<String, squall_expr::Error> {
+pub(crate) fn render(
+    template: &str,
+    data: &Value,
+    engine: Rules,
+    limits: &Limits,
+) -> Result<String, squall_expr::Error> {
     let compiled = jinja::Template::compile(template, engine)?;
-    compiled.render(&Scope { engine, data, host: &NoHost, limits: &Limits::default() })
+    compiled.render(&Scope { engine, data, host: &NoHost, limits })
 }
 
 // ---- the default text, byte for byte StackStorm's ------------------------------------------------------------------

@@ -29,6 +29,8 @@ pub struct Settings {
     /// Old bots may say who confirms: only the requester, by the same name from the same channel and route
     /// (`confirm.trust_legacy_bots`). Whoever holds the bot's token can then confirm for anybody.
     pub trust_legacy_bots: bool,
+    /// What evaluating one expression may cost: in parameters, aliases, conditions and workflows.
+    pub expressions: squall_expr::Limits,
 }
 
 impl Default for Settings {
@@ -45,6 +47,7 @@ impl Default for Settings {
             service_token_ttl: 86_400,
             mistral_notify: false,
             trust_legacy_bots: false,
+            expressions: squall_expr::Limits::default(),
         }
     }
 }

@@ -414,6 +414,7 @@ impl<'a> Turn<'a> {
             user: name("api_user").or_else(|| name("user")).unwrap_or(crate::people::SYSTEM_USER).to_owned(),
             // What a definition decrypts was decided by whoever installed the pack.
             may_decrypt: true,
+            limits: &self.around.settings.expressions,
         }
     }
 

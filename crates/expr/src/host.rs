@@ -1,6 +1,6 @@
 //! What expressions may ask for: a trait that the caller implements.
 
-use crate::Error;
+use crate::{Error, Limits};
 use squall_model::{Str, Timestamp, Value};
 
 /// Functions and facts that come from outside of an expression: `task()`, `ctx()`, `env()`, `st2kv()`,
@@ -29,6 +29,11 @@ pub trait Host {
 
     /// Fills `bytes` with random ones (recorded by the caller through the result).
     fn random(&self, bytes: &mut [u8]);
+
+    /// What one evaluation may cost here. A host around another one hands this on.
+    fn limits(&self) -> &Limits {
+        Limits::usual()
+    }
 }
 
 /// A host without functions, keys, time or randomness: for pure expressions and tests.

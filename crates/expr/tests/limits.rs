@@ -50,6 +50,36 @@ fn costly() {
 }
 
 #[test]
+fn every_bound_is_named_by_the_error_and_set_by_that_name() {
+    for (name, most, template) in [
+        ("steps", 1_000, "{% for a in range(100) %}{% for b in range(100) %}{% endfor %}{% endfor %}"),
+        ("time", 0, "{% for a in range(100) %}{% for b in range(100) %}{% endfor %}{% endfor %}"),
+        ("bytes", 1_000, "{{ 'a' * 2000 }}"),
+        ("output", 1_000, "{% for a in range(100) %}abcdefghijklmnop{% endfor %}"),
+        (
+            "depth",
+            20,
+            "{{ not not not not not not not not not not not not not not not not not not not not not not not not not true }}",
+        ),
+        ("recursion", 5, "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"),
+    ] {
+        let mut limits = Limits::default();
+        limits.set_written(&format!("{name}={most}")).unwrap();
+        assert_eq!(limits.get(name), Some(most));
+        let data = Value::map();
+        let scope = Scope { engine: Engine::Stack, data: &data, host: &NoHost, limits: &limits };
+        let template = Template::compile(template, Engine::Stack).unwrap();
+        let error = template.render(&scope).expect_err(name);
+        assert!(error.message.contains(&format!("more than {most} ")), "{error}");
+        assert!(error.message.contains(&format!("(limit `{name}`)")), "{error}");
+        let usual = Scope { limits: Limits::usual(), ..scope };
+        assert_eq!(template.render(&usual).is_ok(), name != "recursion", "{name}");
+    }
+    let refused = Limits::default().set_written("speed=1").unwrap_err();
+    assert_eq!(refused, "there is no bound `speed`; there are steps, time, bytes, output, depth, recursion");
+}
+
+#[test]
 fn deep_texts_are_refused_on_a_small_stack() {
     on_small_stack(|| {
         for (open, close) in [

@@ -37,6 +37,8 @@ pub struct Options {
     pub drain: Duration,
     /// Whether the word of old bots confirms (see [`Settings::trust_legacy_bots`]).
     pub trust_legacy_bots: bool,
+    /// What evaluating one expression may cost.
+    pub expressions: squall_engine::ExpressionLimits,
 }
 
 /// Why a server did not start. Each names the thing and the way out.
@@ -204,7 +206,11 @@ impl Server {
         loader.remember(&loaded);
         report(&loaded.diagnostics);
         let ids = Arc::new(RandomIds::new()?);
-        let settings = Settings { trust_legacy_bots: options.trust_legacy_bots, ..settings(data, &endpoints, &ids)? };
+        let settings = Settings {
+            trust_legacy_bots: options.trust_legacy_bots,
+            expressions: options.expressions.clone(),
+            ..settings(data, &endpoints, &ids)?
+        };
         let engine = Engine::new(Parts {
             store: store.clone(),
             clock: Arc::new(SystemClock::default()),

@@ -4,11 +4,9 @@
 //! costs nothing. Keys of maps are never evaluated.
 
 use squall_expr::text::Template;
-use squall_expr::{Engine, Error, Host, Limits, Scope};
+use squall_expr::{Engine, Error, Host, Scope};
 use squall_model::{Map, Special, Str, Value};
-use std::sync::{Arc, LazyLock};
-
-static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
+use std::sync::Arc;
 
 /// A value that may hold expressions at any depth.
 #[derive(Debug, Clone)]
@@ -79,7 +77,7 @@ impl Expr {
 
     /// Evaluates it over `data`.
     pub fn eval(&self, engine: Engine, data: &Value, host: &dyn Host) -> Result<Value, Error> {
-        self.eval_in(&Scope { engine, data, host, limits: &LIMITS })
+        self.eval_in(&Scope { engine, data, host, limits: host.limits() })
     }
 
     fn eval_in(&self, scope: &Scope<'_>) -> Result<Value, Error> {
@@ -108,7 +106,7 @@ fn is_dynamic(text: &str) -> bool {
 
 /// Evaluates each of `pairs`; they do not see one another.
 pub(crate) fn eval_pairs(pairs: &[(Str, Expr)], engine: Engine, data: &Value, host: &dyn Host) -> Result<Map, Error> {
-    let scope = Scope { engine, data, host, limits: &LIMITS };
+    let scope = Scope { engine, data, host, limits: host.limits() };
     let mut map = Map::with_capacity(pairs.len());
     for (key, expr) in pairs {
         map.insert(key.clone(), expr.eval_in(&scope)?);

@@ -130,17 +130,11 @@ pub fn told(expr: &str, error: &Error) -> String {
     text
 }
 
-fn limits(given: &[String]) -> Result<Limits, Stop> {
+/// The bounds given by `--limit`, the usual ones otherwise.
+pub fn limits(given: &[String]) -> Result<Limits, Stop> {
     let mut limits = Limits::default();
-    let names = || Limits::NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     for one in given {
-        let (name, number) = one.split_once('=').unwrap_or((one, ""));
-        let number = number.replace('_', "").parse::<u64>();
-        let number =
-            number.map_err(|_| Stop::Usage(format!("--limit {one}: what follows `=` must be a whole number")))?;
-        if !limits.set(name, number) {
-            return Err(Stop::Usage(format!("--limit {one}: there is no bound `{name}`; there are {}", names())));
-        }
+        limits.set_written(one).map_err(|why| Stop::Usage(format!("--limit {one}: {why}")))?;
     }
     Ok(limits)
 }
@@ -238,7 +232,7 @@ mod tests {
         let refused = limits(&["speed=1".to_owned()]).expect_err("no such bound").to_string();
         assert_eq!(
             refused,
-            "--limit speed=1: there is no bound `speed`; there are steps, bytes, output, depth, recursion"
+            "--limit speed=1: there is no bound `speed`; there are steps, time, bytes, output, depth, recursion"
         );
     }
 }

@@ -74,18 +74,21 @@ pub struct Limits {}
 
 impl Limits {
     pub fn run(&self, form: Form) -> Done {
-        let rows: Vec<Value> = limits::ALL
-            .iter()
-            .map(|l| {
-                Value::from_pairs([
-                    ("what", Value::from(l.what)),
-                    ("bound", l.bound.into()),
-                    ("beyond", l.beyond.into()),
-                ])
-            })
-            .collect();
+        let row = |what: &str, bound: u64, beyond: &str, setting: Value| {
+            let cells =
+                [("what", what.into()), ("bound", bound.into()), ("beyond", beyond.into()), ("setting", setting)];
+            Value::from_pairs::<&str, Value>(cells)
+        };
+        let fixed = limits::ALL.iter().map(|l| row(l.what, l.bound, l.beyond, Value::Null));
+        let usual = squall_expr::Limits::usual();
+        let settable = squall_expr::Limits::ALL.iter().map(|bound| {
+            let setting = format!("squall up --limit {}=…", bound.name);
+            let usual = usual.get(bound.name).unwrap_or_default();
+            row(bound.counts, usual, "the evaluation fails with an error that names the bound", setting.into())
+        });
+        let rows: Vec<Value> = fixed.chain(settable).collect();
         form.print(&rows.clone().into(), || {
-            table(&[("what", "what"), ("bound", "bound"), ("beyond it", "beyond")], &rows)
+            table(&[("what", "what"), ("bound", "bound"), ("beyond it", "beyond"), ("set by", "setting")], &rows)
         });
         Ok(())
     }

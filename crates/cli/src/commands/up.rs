@@ -30,6 +30,9 @@ pub struct Up {
     /// same channel. Whoever holds the bot's token can then confirm for anybody.
     #[arg(long)]
     trust_legacy_bots: bool,
+    /// Bound what evaluating one expression may cost; may be given several times. `squall limits` lists the names.
+    #[arg(long = "limit", value_name = "NAME=NUMBER")]
+    limits: Vec<String>,
     /// Say less.
     #[arg(long, short)]
     quiet: bool,
@@ -65,6 +68,7 @@ impl Up {
             packs: self.packs.clone(),
             drain: Duration::from_secs(self.drain),
             trust_legacy_bots: self.trust_legacy_bots,
+            expressions: super::eval::limits(&self.limits)?,
         };
         let server = Server::start(options).await.map_err(|e| Stop::Failed(e.to_string()))?;
         notify::tell(notify::READY);

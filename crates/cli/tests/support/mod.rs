@@ -24,6 +24,8 @@ pub struct Server {
     pub data: PathBuf,
     /// Seconds that running actions get when it is stopped.
     pub drain: &'static str,
+    /// More options of `squall up`.
+    pub options: &'static [&'static str],
     child: Option<Child>,
     _dir: Option<tempfile::TempDir>,
 }
@@ -38,7 +40,7 @@ impl Server {
     /// One that was not started yet.
     pub fn prepared() -> Server {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        Server { data: dir.path().join("data"), drain: "1", child: None, _dir: Some(dir) }
+        Server { data: dir.path().join("data"), drain: "1", options: &[], child: None, _dir: Some(dir) }
     }
 
     /// Starts (again) on the same data and waits until it answers.
@@ -64,6 +66,7 @@ impl Server {
         let child = command
             .args(["up", "--quiet", "--listen", "127.0.0.1:0", "--drain", self.drain, "--data"])
             .arg(&self.data)
+            .args(self.options)
             .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

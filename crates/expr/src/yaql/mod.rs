@@ -77,7 +77,7 @@ fn evaluate<'a>(tree: &'a tree::Node, scope: &'a Scope<'a>, root: Option<Value>)
 
 fn run<'a>(ev: &'a eval::Eval<'a>, tree: &'a tree::Node, root: Option<Value>) -> Result<Value, Error> {
     let val = ev.node(tree, &eval::Eval::root(root))?;
-    output::convert(ev, val)
+    ev.scope.limits.given_out(output::convert(ev, val)?)
 }
 
 impl fmt::Display for Expr {

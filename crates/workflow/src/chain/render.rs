@@ -9,12 +9,9 @@ use super::load::Node;
 use super::state::State;
 use crate::{Begin, Host, Registered};
 use squall_expr::jinja::Values;
-use squall_expr::{Engine, Error, Limits, Scope, params};
+use squall_expr::{Engine, Error, Scope, params};
 use squall_model::{Map, Str, Timestamp, Value, to_json};
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
-
-static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
 
 /// A mapping of texts with expressions, entry by entry, so that an error can name its entry.
 #[derive(Debug, Default)]
@@ -61,7 +58,7 @@ impl Texts {
             data.insert("system".into(), Value::from(items.collect::<Map>()));
         }
         let data = Value::from(data);
-        let scope = Scope { engine: Engine::Stack, data: &data, host, limits: &LIMITS };
+        let scope = Scope { engine: Engine::Stack, data: &data, host, limits: host.limits() };
         let mut rendered = Map::with_capacity(self.entries.len());
         for (key, source, values) in &self.entries {
             match values {
@@ -232,6 +229,9 @@ impl squall_expr::Host for SystemOnly<'_> {
     }
     fn random(&self, bytes: &mut [u8]) {
         self.0.random(bytes);
+    }
+    fn limits(&self) -> &squall_expr::Limits {
+        self.0.limits()
     }
 }
 

@@ -105,6 +105,10 @@ impl squall_expr::Host for Place<'_> {
     fn random(&self, bytes: &mut [u8]) {
         self.host.random(bytes);
     }
+
+    fn limits(&self) -> &squall_expr::Limits {
+        self.host.limits()
+    }
 }
 
 impl Place<'_> {

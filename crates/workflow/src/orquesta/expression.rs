@@ -5,11 +5,8 @@
 
 use super::names::Names;
 use squall_expr::text::Template;
-use squall_expr::{Engine, Limits, Scope, jinja, yaql};
+use squall_expr::{Engine, Scope, jinja, yaql};
 use squall_model::Value;
-use std::sync::LazyLock;
-
-static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
 
 /// A value that may hold expressions at any depth.
 #[derive(Debug)]
@@ -42,7 +39,7 @@ impl Expr {
         if let Some(value) = self.0.literal() {
             return Ok(value.clone());
         }
-        let scope = Scope { engine: Engine::Orquesta, data: &Value::Null, host: names, limits: &LIMITS };
+        let scope = Scope { engine: Engine::Orquesta, data: &Value::Null, host: names, limits: names.host.limits() };
         let value = match names.definition.habits.evaluate_data {
             true => self.0.eval_again(&scope),
             false => self.0.eval(&scope),

@@ -191,6 +191,10 @@ impl squall_expr::Host for Names<'_> {
     fn random(&self, bytes: &mut [u8]) {
         self.host.random(bytes);
     }
+
+    fn limits(&self) -> &squall_expr::Limits {
+        self.host.limits()
+    }
 }
 
 impl Names<'_> {

@@ -295,6 +295,9 @@ impl Host for Facts<'_> {
     fn random(&self, bytes: &mut [u8]) {
         self.host.random(bytes);
     }
+    fn limits(&self) -> &squall_expr::Limits {
+        self.host.limits()
+    }
 }
 
 impl Condition {
@@ -302,7 +305,7 @@ impl Condition {
         let visible = subject.params.iter().filter(|(name, _)| !(subject.is_secret)(name));
         let data = Value::from(visible.map(|(k, v)| (k.clone(), v.clone())).collect::<Map>());
         let facts = Facts { data: &data, host: subject.host };
-        let limits = Limits { steps: EXPRESSION_STEPS, ..Limits::default() };
+        let limits = Limits { steps: EXPRESSION_STEPS, ..subject.host.limits().clone() };
         let scope = |engine| Scope { engine, data: &data, host: &facts, limits: &limits };
         let value = match self {
             Condition::Yaql(expression) => expression.eval(&scope(Engine::Mistral)).map_err(|e| e.to_string())?,
