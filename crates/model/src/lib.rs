@@ -26,5 +26,5 @@ pub use json::{JsonError, MAX_DEPTH, from_json, to_json, to_json_pretty};
 pub use reference::{ActionRef, BadRef, PackName};
 pub use secret::{MASK, Secret};
 pub use status::{RefusedTransition, Status};
-pub use value::{Map, Special, Str, Value};
+pub use value::{Map, Special, Str, Value, member};
 pub use work::{ClaimAnswer, Future, Leftover, Outcome, Runner, Stream, WorkEvent, WorkItem, WorkKey, WorkSink};

@@ -15,6 +15,11 @@ pub type Str = Arc<str>;
 /// A map with text keys that remembers the order of insertion.
 pub type Map = IndexMap<Str, Value>;
 
+/// The member `key`. In a small map comparing the keys one by one is several times faster than hashing.
+pub fn member<'m>(map: &'m Map, key: &str) -> Option<&'m Value> {
+    if map.len() <= 8 { map.iter().find(|(k, _)| ***k == *key).map(|(_, value)| value) } else { map.get(key) }
+}
+
 /// A value of the expression languages.
 ///
 /// Equality is typed (`1` is neither `1.0` nor `true`), and maps compare without order; the laxer
@@ -130,7 +135,7 @@ impl Value {
 
     /// The member `key` of a map with text keys.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.as_map().and_then(|m| m.get(key))
+        self.as_map().and_then(|m| member(m, key))
     }
 
     /// Follows `path` through maps.

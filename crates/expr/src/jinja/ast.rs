@@ -4,6 +4,28 @@ use super::checks::Check;
 use super::filters::Filter;
 use squall_model::{Str, Value};
 
+/// A name that a template looks up, with the number by which it knows it.
+#[derive(Debug, Clone)]
+pub(super) struct Name {
+    pub(super) text: Str,
+    pub(super) id: u32,
+}
+
+/// Names that templates are given rather than give themselves.
+pub(super) const LOOP: u32 = 0;
+pub(super) const VARARGS: u32 = 1;
+pub(super) const KWARGS: u32 = 2;
+pub(super) const CALLER: u32 = 3;
+pub(super) const GIVEN: &[&str] = &["loop", "varargs", "kwargs", "caller"];
+
+/// The name behind a dot.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: Str,
+    /// Whether dictionaries have a method of this name, which comes before a member.
+    pub(super) is_method: bool,
+}
+
 /// A statement.
 #[derive(Debug)]
 pub(super) enum Stmt {
@@ -36,8 +58,13 @@ pub(super) enum Stmt {
         call: Expr,
         caller: std::sync::Arc<Macro>,
     },
-    /// `{% block %}` and `{% autoescape %}`: a body with a scope of its own.
+    /// `{% block %}`: a body with a scope of its own.
     Scope(Vec<Stmt>),
+    /// `{% autoescape %}`: the same, and whether what it prints is escaped for HTML.
+    Autoescape {
+        on: Expr,
+        body: Vec<Stmt>,
+    },
     /// Something that needs a loader, which there is none of: the tag's name.
     Load(&'static str),
 }
@@ -50,12 +77,14 @@ pub(super) struct For {
     pub(super) body: Vec<Stmt>,
     pub(super) otherwise: Vec<Stmt>,
     pub(super) recursive: bool,
+    /// Whether the body mentions `loop`: most do not, and then its state need not be kept.
+    pub(super) uses_loop: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Macro {
-    pub(super) name: Str,
-    pub(super) params: Vec<(Str, Option<Expr>)>,
+    pub(super) name: Name,
+    pub(super) params: Vec<(Name, Option<Expr>)>,
     pub(super) body: Vec<Stmt>,
     /// Whether the body mentions `varargs`, `kwargs`, `caller`: Jinja refuses surplus arguments otherwise.
     pub(super) varargs: bool,
@@ -65,17 +94,17 @@ pub(super) struct Macro {
 /// What can be assigned to.
 #[derive(Debug)]
 pub(super) enum Target {
-    Name(Str),
+    Name(Name),
     Tuple(Vec<Target>),
     /// `namespace.attribute`.
-    Attribute(Str, Str),
+    Attribute(Name, Str),
 }
 
 /// An expression.
 #[derive(Debug)]
 pub(super) enum Expr {
     Const(Value),
-    Name(Str),
+    Name(Name),
     Tuple(Vec<Expr>),
     List(Vec<Expr>),
     Dict(Vec<(Expr, Expr)>),
@@ -90,7 +119,7 @@ pub(super) enum Expr {
     Cond { test: Box<Expr>, then: Box<Expr>, otherwise: Option<Box<Expr>> },
     Filter(Box<Expr>, FilterCall),
     Test { value: Box<Expr>, check: Check, args: Args, negated: bool },
-    Attribute(Box<Expr>, Str),
+    Attribute(Box<Expr>, Field),
     Item(Box<Expr>, Box<Expr>),
     Slice(Box<Expr>, Box<[Option<Expr>; 3]>),
     Call(Box<Expr>, Args),

@@ -4,8 +4,10 @@
 //! called deep inside a loop sees the names of the place where it was written. What is not found there is
 //! looked up in the data, then among the functions every template knows, then with the host.
 
-use super::ast::{Args, Expr, FilterCall, For, Macro, Stmt, Target};
+use super::ast::{Args, CALLER, Expr, Field, FilterCall, For, KWARGS, LOOP, Macro, Name, Stmt, Target, VARARGS};
+use super::place::Place;
 use super::value::{Dict, Function, Item, Loop, Seq, V, dict, seq, view_items};
+use super::walk::Walk;
 use super::{globals, methods, ops, shown};
 use crate::functions::{self, Subject};
 use crate::{Budget, Engine, Error, Scope};
@@ -21,13 +23,17 @@ const MAX_DEPTH: u32 = 160;
 pub(super) struct Interpreter<'a> {
     pub(super) scope: &'a Scope<'a>,
     pub(super) budget: Budget,
-    locals: Vec<(Str, V)>,
+    /// Which names the template gives values to itself; no other can be a local.
+    pub(super) bound: &'a [bool],
+    pub(super) locals: Vec<(u32, V)>,
     frames: Vec<Frame>,
     /// Data that a method changed (`x.append(1)`), in front of the data itself.
-    changed: Vec<(Str, V)>,
+    pub(super) changed: Vec<(u32, V)>,
     depth: u32,
     recursion: u32,
     written: u64,
+    /// Inside of `{% autoescape true %}`.
+    escapes: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -80,16 +86,18 @@ pub(super) fn required(value: Option<V>, function: &str, name: &str) -> Result<V
 }
 
 impl<'a> Interpreter<'a> {
-    pub(super) fn new(scope: &'a Scope<'a>) -> Interpreter<'a> {
+    pub(super) fn new(scope: &'a Scope<'a>, bound: &'a [bool]) -> Interpreter<'a> {
         Interpreter {
             scope,
             budget: Budget::new(scope.limits),
+            bound,
             locals: Vec::new(),
             frames: vec![Frame { start: 0, parent: None }],
             changed: Vec::new(),
             depth: 0,
             recursion: 0,
             written: 0,
+            escapes: false,
         }
     }
 
@@ -137,15 +145,10 @@ impl<'a> Interpreter<'a> {
     fn statement(&mut self, stmt: &Stmt, out: &mut String) -> Result<(), Error> {
         match stmt {
             Stmt::Data(text) => self.write(out, text),
-            Stmt::Print(expr) => {
-                let value = self.eval(expr)?;
-                let text = self.text(&value)?;
-                self.write(out, &text)
-            }
+            Stmt::Print(expr) => self.print(expr, out),
             Stmt::If { arms, otherwise } => {
                 for (test, body) in arms {
-                    let test = self.eval(test)?;
-                    if self.truth(&test)? {
+                    if self.test(test)? {
                         return self.run(body, out);
                     }
                 }
@@ -178,9 +181,14 @@ impl<'a> Interpreter<'a> {
             }
             Stmt::Filter { filters, body } => {
                 let text = self.captured(body)?;
-                let value = self.filtered(V::from(text), filters)?;
-                let text = self.text(&value)?;
-                self.write(out, &text)
+                match self.filtered(V::from(text), filters)? {
+                    V::Str(text) => self.write(out, &text),
+                    // Jinja puts the pieces of its output together without asking what they are.
+                    other => {
+                        let message = format!("sequence item 0: expected str instance, {} found", other.type_name());
+                        Err(Error::new("TypeError", message))
+                    }
+                }
             }
             Stmt::Macro(template) => {
                 let frame = self.frames.len() - 1;
@@ -193,6 +201,15 @@ impl<'a> Interpreter<'a> {
                 self.enter();
                 self.run(body, out)?;
                 self.leave();
+                Ok(())
+            }
+            Stmt::Autoescape { on, body } => {
+                let on = self.test(on)?;
+                let before = std::mem::replace(&mut self.escapes, on);
+                self.enter();
+                self.run(body, out)?;
+                self.leave();
+                self.escapes = before;
                 Ok(())
             }
             Stmt::Load(tag) => {
@@ -227,15 +244,69 @@ impl<'a> Interpreter<'a> {
         }
     }
 
+    fn print(&mut self, expr: &Expr, out: &mut String) -> Result<(), Error> {
+        if let (Some(Place::Data(Value::Str(text)) | Place::Own(V::Str(text))), false) =
+            (self.find(expr)?, self.escapes)
+        {
+            // Only the reference is copied.
+            let text = text.clone();
+            return self.write(out, &text);
+        }
+        let value = self.eval(expr)?;
+        let text = self.text(&value)?;
+        if self.escapes && !self.is_markup(expr) {
+            return self.write(out, &super::filters::escaped(&text));
+        }
+        self.write(out, &text)
+    }
+
+    /// Whether an expression gives what Jinja takes for safe already, so that escaping it changes nothing.
+    fn is_markup(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::Filter(_, call) => {
+                matches!(&*call.name, "e" | "escape" | "forceescape" | "safe" | "tojson" | "urlize" | "xmlattr")
+            }
+            Expr::Call(callee, _) => match &**callee {
+                Expr::Name(name) => matches!(self.lookup(name), V::Function(function)
+                    if matches!(&*function, Function::Macro { .. } | Function::Caller { .. })),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
     fn run_loop(&mut self, inner: &Arc<For>, items: V, depth0: usize, out: &mut String) -> Result<(), Error> {
-        let mut items = self.iterate(&items)?;
+        if inner.uses_loop || inner.recursive {
+            return self.run_counted_loop(inner, &items, depth0, out);
+        }
+        let mut walk = self.walk(items)?;
+        let mut ran = false;
+        while let Some(item) = walk.next() {
+            self.budget.step(2)?;
+            self.enter();
+            self.assign(&inner.target, item)?;
+            let kept = match &inner.test {
+                Some(test) => self.test(test)?,
+                None => true,
+            };
+            if kept {
+                ran = true;
+                self.run(&inner.body, out)?;
+            }
+            self.leave();
+        }
+        if ran { Ok(()) } else { self.run_otherwise(inner, out) }
+    }
+
+    /// A loop whose body looks at `loop`, which knows how many items there are and the neighbours of each.
+    fn run_counted_loop(&mut self, inner: &Arc<For>, items: &V, depth0: usize, out: &mut String) -> Result<(), Error> {
+        let mut items = self.iterate(items)?;
         if let Some(test) = &inner.test {
             let mut kept = Vec::new();
             for item in items {
                 self.enter();
                 self.assign(&inner.target, item.clone())?;
-                let keep = self.eval(test)?;
-                if self.truth(&keep)? {
+                if self.test(test)? {
                     kept.push(item);
                 }
                 self.leave();
@@ -243,24 +314,39 @@ impl<'a> Interpreter<'a> {
             items = kept;
         }
         if items.is_empty() {
-            self.enter();
-            self.run(&inner.otherwise, out)?;
-            self.leave();
-            return Ok(());
+            return self.run_otherwise(inner, out);
         }
         let items = Rc::new(items);
         let changed = Rc::new(RefCell::new(None));
-        let name = Str::from("loop");
+        let again = inner.recursive.then(|| inner.clone());
+        self.enter();
+        let at = self.locals.len();
+        self.locals.push((LOOP, V::None));
         for index0 in 0..items.len() {
             self.budget.step(1)?;
+            let kept = match &mut self.locals[at].1 {
+                V::Loop(state) => Rc::get_mut(state).map(|state| state.index0 = index0),
+                _ => None,
+            };
+            if kept.is_none() {
+                // The first time, and when the template has put the last one by.
+                let again = again.clone();
+                let state = Loop { index0, items: items.clone(), depth0, changed: changed.clone(), again };
+                self.locals[at].1 = V::Loop(Rc::new(state));
+            }
             self.enter();
-            let again = inner.recursive.then(|| inner.clone());
-            let state = Loop { index0, items: items.clone(), depth0, changed: changed.clone(), again };
-            self.locals.push((name.clone(), V::Loop(Rc::new(state))));
             self.assign(&inner.target, items[index0].clone())?;
             self.run(&inner.body, out)?;
             self.leave();
         }
+        self.leave();
+        Ok(())
+    }
+
+    fn run_otherwise(&mut self, inner: &For, out: &mut String) -> Result<(), Error> {
+        self.enter();
+        self.run(&inner.otherwise, out)?;
+        self.leave();
         Ok(())
     }
 
@@ -313,22 +399,26 @@ impl<'a> Interpreter<'a> {
     }
 
     /// Sets a name in the innermost frame.
-    fn set(&mut self, name: &Str, value: V) {
+    fn set(&mut self, name: &Name, value: V) {
         let start = self.frames.last().map_or(0, |f| f.start);
-        match self.locals[start..].iter_mut().rev().find(|(n, _)| n == name) {
+        match self.locals[start..].iter_mut().rev().find(|(id, _)| *id == name.id) {
             Some(slot) => slot.1 = value,
-            None => self.locals.push((name.clone(), value)),
+            None => self.locals.push((name.id, value)),
         }
     }
 
     // ---- names ----
 
-    fn local(&self, name: &str) -> Option<usize> {
+    /// Where the value of a name is among the locals, if it is there.
+    pub(super) fn local(&self, name: &Name) -> Option<usize> {
+        if !self.bound.get(name.id as usize).is_some_and(|bound| *bound) {
+            return None;
+        }
         let mut frame = self.frames.len().checked_sub(1);
         while let Some(index) = frame {
             let Frame { start, parent } = self.frames[index];
             let end = self.frames.get(index + 1).map_or(self.locals.len(), |next| next.start);
-            if let Some(at) = self.locals[start..end].iter().rposition(|(n, _)| **n == *name) {
+            if let Some(at) = self.locals[start..end].iter().rposition(|(id, _)| *id == name.id) {
                 return Some(start + at);
             }
             frame = parent;
@@ -336,13 +426,14 @@ impl<'a> Interpreter<'a> {
         None
     }
 
-    fn lookup(&self, name: &str) -> V {
+    fn lookup(&self, name: &Name) -> V {
         if let Some(at) = self.local(name) {
             return self.locals[at].1.clone();
         }
-        if let Some((_, value)) = self.changed.iter().find(|(n, _)| **n == *name) {
+        if let Some((_, value)) = self.changed.iter().find(|(id, _)| *id == name.id) {
             return value.clone();
         }
+        let name = &*name.text;
         if let Some(value) = self.data(name) {
             return value;
         }
@@ -384,6 +475,7 @@ impl<'a> Interpreter<'a> {
         match expr {
             Expr::Const(value) => Ok(V::from(value)),
             Expr::Name(name) => Ok(self.lookup(name)),
+            Expr::Attribute(..) | Expr::Item(..) if let Some(place) = self.find(expr)? => Ok(place.value()),
             _ => {
                 self.deeper()?;
                 let value = self.compound(expr)?;
@@ -406,10 +498,7 @@ impl<'a> Interpreter<'a> {
                 }
                 dict(entries)
             }
-            Expr::Not(inner) => {
-                let value = self.eval(inner)?;
-                Ok(V::Bool(!self.truth(&value)?))
-            }
+            Expr::Not(inner) => Ok(V::Bool(!self.test(inner)?)),
             Expr::Neg(inner) => {
                 let value = self.defined(inner)?;
                 ops::sign(&value, true)
@@ -456,27 +545,18 @@ impl<'a> Interpreter<'a> {
                 }
                 Ok(V::from(out))
             }
-            Expr::Compare(first, rest) => {
-                let mut left = self.eval(first)?;
-                for (comparison, right) in rest {
-                    let right = self.eval(right)?;
-                    if !self.compared(*comparison, &left, &right)? {
-                        return Ok(V::Bool(false));
-                    }
-                    left = right;
-                }
-                Ok(V::Bool(true))
-            }
+            Expr::Compare(first, rest) => self.comparison(first, rest).map(V::Bool),
             Expr::Cond { test, then, otherwise } => {
-                let test = self.eval(test)?;
-                match (self.truth(&test)?, otherwise) {
+                match (self.test(test)?, otherwise) {
                     (true, _) => self.eval(then),
                     (false, Some(otherwise)) => self.eval(otherwise),
                     // Printed by itself it is an empty text, even where undefined names are errors.
                     (false, None) => Ok(V::nothing()),
                 }
             }
-            Expr::Filter(inner, call) if matches!(&*call.name, "e" | "escape") && is_markup(inner) => self.eval(inner),
+            Expr::Filter(inner, call) if matches!(&*call.name, "e" | "escape") && self.is_markup(inner) => {
+                self.eval(inner)
+            }
             Expr::Filter(value, call) => {
                 let value = self.eval(value)?;
                 self.filter(value, call)
@@ -486,9 +566,9 @@ impl<'a> Interpreter<'a> {
                 let args = self.args(args)?;
                 Ok(V::Bool(check(self, &value, args)? != *negated))
             }
-            Expr::Attribute(object, name) => {
+            Expr::Attribute(object, field) => {
                 let object = self.eval(object)?;
-                self.attribute(&object, name)
+                self.attribute(&object, &field.name)
             }
             Expr::Item(object, index) => {
                 let object = self.eval(object)?;
@@ -506,6 +586,52 @@ impl<'a> Interpreter<'a> {
             }
             Expr::Call(callee, args) => self.call_expression(callee, args),
         }
+    }
+
+    /// Whether an expression is true, without making a value of it where that can be avoided.
+    fn test(&mut self, expr: &Expr) -> Result<bool, Error> {
+        self.budget.step(1)?;
+        let simple = match expr {
+            Expr::Not(_) | Expr::And(..) | Expr::Or(..) | Expr::Compare(..) => false,
+            _ => match self.find(expr)? {
+                Some(Place::Data(value)) => return Ok(value.is_truthy()),
+                Some(Place::Own(value)) => return self.truth(value),
+                None => true,
+            },
+        };
+        if simple {
+            let value = self.eval(expr)?;
+            return self.truth(&value);
+        }
+        self.deeper()?;
+        let truth = match expr {
+            Expr::Not(inner) => !self.test(inner)?,
+            Expr::And(left, right) => self.test(left)? && self.test(right)?,
+            Expr::Or(left, right) => self.test(left)? || self.test(right)?,
+            Expr::Compare(first, rest) => self.comparison(first, rest)?,
+            _ => false,
+        };
+        self.depth -= 1;
+        Ok(truth)
+    }
+
+    fn comparison(&mut self, first: &Expr, rest: &[(super::ast::Comparison, Expr)]) -> Result<bool, Error> {
+        if let [(comparison, right)] = rest
+            && let Some(left) = self.find(first)?
+            && let Some(right) = self.find(right)?
+            && let Some(quick) = left.compared(*comparison, right)
+        {
+            return Ok(quick);
+        }
+        let mut left = self.eval(first)?;
+        for (comparison, right) in rest {
+            let right = self.eval(right)?;
+            if !self.compared(*comparison, &left, &right)? {
+                return Ok(false);
+            }
+            left = right;
+        }
+        Ok(true)
     }
 
     fn all(&mut self, items: &[Expr]) -> Result<Vec<V>, Error> {
@@ -629,6 +755,14 @@ impl<'a> Interpreter<'a> {
         Ok(items)
     }
 
+    /// What there is to iterate, item by item, without a list of it where that can be avoided.
+    fn walk(&self, value: V) -> Result<Walk, Error> {
+        Ok(match value {
+            V::List(items) | V::Tuple(items) | V::Generator(_, items) => Walk::of(items),
+            value => Walk::Items(self.iterate(&value)?.into_iter()),
+        })
+    }
+
     pub(super) fn attribute(&mut self, object: &V, name: &Str) -> Result<V, Error> {
         self.check(object)?;
         if let V::Item(item) = object {
@@ -738,12 +872,27 @@ impl<'a> Interpreter<'a> {
     }
 
     fn call_expression(&mut self, callee: &Expr, args: &Args) -> Result<V, Error> {
-        if let Expr::Attribute(object, name) = callee
-            && methods::changes(name)
-        {
-            return self.call_changing(object, name, args);
+        if let Expr::Attribute(object, Field { name, .. }) = callee {
+            return if methods::changes(name) {
+                self.call_changing(object, name, args)
+            } else {
+                self.call_method(object, name, args)
+            };
         }
         let function = self.eval(callee)?;
+        let args = self.args(args)?;
+        self.call(&function, args)
+    }
+
+    /// `object.name(…)`: a method is called without being made a value first.
+    fn call_method(&mut self, object: &Expr, name: &Str, args: &Args) -> Result<V, Error> {
+        let object = self.eval(object)?;
+        if matches!(object, V::Str(_) | V::Dict(_) | V::List(_)) && methods::exists(&object, name) {
+            let args = self.args(args)?;
+            self.budget.step(1)?;
+            return methods::call(self, &object, name, args);
+        }
+        let function = self.attribute(&object, name)?;
         let args = self.args(args)?;
         self.call(&function, args)
     }
@@ -761,7 +910,7 @@ impl<'a> Interpreter<'a> {
         let current = match object {
             Expr::Name(name) => match self.local(name) {
                 Some(at) => std::mem::replace(&mut self.locals[at].1, V::None),
-                None => match self.changed.iter_mut().find(|(n, _)| n == name) {
+                None => match self.changed.iter_mut().find(|(id, _)| *id == name.id) {
                     Some(slot) => std::mem::replace(&mut slot.1, V::None),
                     None => self.lookup(name),
                 },
@@ -778,14 +927,14 @@ impl<'a> Interpreter<'a> {
             Expr::Name(name) => {
                 if let Some(at) = self.local(name) {
                     self.locals[at].1 = value;
-                } else if let Some(slot) = self.changed.iter_mut().find(|(n, _)| n == name) {
+                } else if let Some(slot) = self.changed.iter_mut().find(|(id, _)| *id == name.id) {
                     slot.1 = value;
                 } else {
-                    self.changed.push((name.clone(), value));
+                    self.changed.push((name.id, value));
                 }
                 Ok(())
             }
-            Expr::Attribute(object, name) => self.store_in(object, V::Str(name.clone()), value),
+            Expr::Attribute(object, field) => self.store_in(object, V::Str(field.name.clone()), value),
             Expr::Item(object, index) => {
                 let index = self.eval(index)?;
                 self.store_in(object, index, value)
@@ -927,37 +1076,41 @@ impl<'a> Interpreter<'a> {
         // The macro sees the frame in which it was written, if that still exists.
         let parent = Some(frame.min(self.frames.len() - 1));
         self.frames.push(Frame { start: self.locals.len(), parent });
+        let mut missing = Vec::new();
         for (name, default) in &body.params {
-            let value = match positional.next() {
-                Some(value) => value,
-                None => match named.iter().position(|(n, _)| n == name) {
-                    Some(at) => named.swap_remove(at).1,
-                    None => match default {
-                        Some(default) => self.eval(default)?,
-                        None => V::undefined(format!("parameter '{name}' was not provided")),
-                    },
-                },
+            let given = match positional.next() {
+                Some(value) => Some(value),
+                None => named.iter().position(|(n, _)| *n == name.text).map(|at| named.remove(at).1),
             };
-            self.locals.push((name.clone(), value));
+            if let (None, Some(default)) = (&given, default) {
+                missing.push((self.locals.len(), default));
+            }
+            let nothing = || V::undefined(format!("parameter '{}' was not provided", name.text));
+            self.locals.push((name.id, given.unwrap_or_else(nothing)));
+        }
+        // A default sees the other parameters, and itself as undefined.
+        for (at, default) in missing {
+            let value = self.eval(default)?;
+            self.locals[at].1 = value;
         }
         let rest: Vec<V> = positional.collect();
         if !rest.is_empty() && !body.varargs {
-            let message = format!("macro '{}' takes not more than {} argument(s)", body.name, body.params.len());
+            let message = format!("macro '{}' takes not more than {} argument(s)", body.name.text, body.params.len());
             return Err(Error::new("TypeError", message));
         }
-        let passed = named.iter().position(|(n, _)| &**n == "caller").map(|at| named.swap_remove(at).1);
+        let passed = named.iter().position(|(n, _)| &**n == "caller").map(|at| named.remove(at).1);
         if !named.is_empty() && !body.kwargs {
-            let message = format!("macro '{}' takes no keyword argument '{}'", body.name, named[0].0);
+            let message = format!("macro '{}' takes no keyword argument '{}'", body.name.text, named[0].0);
             return Err(Error::new("TypeError", message));
         }
         if body.varargs {
-            self.locals.push(("varargs".into(), V::tuple(rest)?));
+            self.locals.push((VARARGS, V::tuple(rest)?));
         }
         if body.kwargs {
-            self.locals.push(("kwargs".into(), dict(named.into_iter().map(|(k, v)| (V::Str(k), v)))?));
+            self.locals.push((KWARGS, dict(named.into_iter().map(|(k, v)| (V::Str(k), v)))?));
         }
         if let Some(caller) = caller.or(passed) {
-            self.locals.push(("caller".into(), caller));
+            self.locals.push((CALLER, caller));
         }
         let mut out = String::new();
         self.run(&body.body, &mut out)?;
@@ -991,12 +1144,6 @@ impl<'a> Interpreter<'a> {
         let text = self.text(&value)?;
         self.write(out, &text)
     }
-}
-
-/// Whether an expression gives what Jinja takes for safe already, so that escaping it changes nothing.
-fn is_markup(expr: &Expr) -> bool {
-    matches!(expr, Expr::Filter(_, call)
-        if matches!(&*call.name, "e" | "escape" | "forceescape" | "safe" | "tojson"))
 }
 
 fn not_iterable(value: &V) -> Error {

@@ -7,47 +7,85 @@
 use super::syntax;
 use crate::Error;
 use num_bigint::BigInt;
+use squall_model::Value;
+use std::borrow::Cow;
 
 /// A token and where it starts.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
+pub(super) struct Token<'s> {
+    pub(super) kind: Kind<'s>,
     pub(super) at: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
-    Data(String),
+pub(super) enum Kind<'s> {
+    Data(&'s str),
     VariableBegin,
     VariableEnd,
     BlockBegin,
     BlockEnd,
-    Name(String),
-    Text(String),
-    Int(BigInt),
+    Name(&'s str),
+    Text(Cow<'s, str>),
+    /// A whole number of any size.
+    Int(Value),
     Float(f64),
     Op(&'static str),
 }
 
-/// Longest first, so that `**` is not two `*`.
-const OPERATORS: &[&str] = &[
-    "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".",
-    ":", "|", ",", ";",
-];
+/// The operator that a text starts with, the longest: `**` is not two `*`.
+fn operator(text: &str) -> Option<&'static str> {
+    Some(match text.as_bytes() {
+        [b'/', b'/', ..] => "//",
+        [b'*', b'*', ..] => "**",
+        [b'=', b'=', ..] => "==",
+        [b'!', b'=', ..] => "!=",
+        [b'>', b'=', ..] => ">=",
+        [b'<', b'=', ..] => "<=",
+        [b'+', ..] => "+",
+        [b'-', ..] => "-",
+        [b'/', ..] => "/",
+        [b'*', ..] => "*",
+        [b'%', ..] => "%",
+        [b'~', ..] => "~",
+        [b'[', ..] => "[",
+        [b']', ..] => "]",
+        [b'(', ..] => "(",
+        [b')', ..] => ")",
+        [b'{', ..] => "{",
+        [b'}', ..] => "}",
+        [b'>', ..] => ">",
+        [b'<', ..] => "<",
+        [b'=', ..] => "=",
+        [b'.', ..] => ".",
+        [b':', ..] => ":",
+        [b'|', ..] => "|",
+        [b',', ..] => ",",
+        [b';', ..] => ";",
+        _ => return None,
+    })
+}
 
-/// Splits a template; `keep_newline` keeps a line feed at its end.
-pub(super) fn template(source: &str, keep_newline: bool) -> Result<Vec<Token>, Error> {
-    let mut source = source.replace("\r\n", "\n").replace('\r', "\n");
-    if !keep_newline && source.ends_with('\n') {
-        source.pop();
+/// The text of a template as Jinja sees it: every line ends with a line feed, but the last one's is dropped.
+pub(super) fn normalized(source: &str) -> Cow<'_, str> {
+    if source.contains('\r') {
+        let mut source = source.replace("\r\n", "\n").replace('\r', "\n");
+        if source.ends_with('\n') {
+            source.pop();
+        }
+        return Cow::Owned(source);
     }
-    let mut lexer = Lexer { source: &source, at: 0, tokens: Vec::new() };
+    Cow::Borrowed(source.strip_suffix('\n').unwrap_or(source))
+}
+
+/// Splits a [`normalized`] template.
+pub(super) fn template(source: &str) -> Result<Vec<Token<'_>>, Error> {
+    let mut lexer = Lexer { source, at: 0, tokens: Vec::new() };
     lexer.template()?;
     Ok(lexer.tokens)
 }
 
 /// Splits a bare expression.
-pub(super) fn expression(source: &str) -> Result<Vec<Token>, Error> {
+pub(super) fn expression(source: &str) -> Result<Vec<Token<'_>>, Error> {
     let mut lexer = Lexer { source, at: 0, tokens: Vec::new() };
     lexer.code(None)?;
     Ok(lexer.tokens)
@@ -63,7 +101,7 @@ enum Until {
 struct Lexer<'a> {
     source: &'a str,
     at: usize,
-    tokens: Vec<Token>,
+    tokens: Vec<Token<'a>>,
 }
 
 impl<'a> Lexer<'a> {
@@ -71,7 +109,7 @@ impl<'a> Lexer<'a> {
         &self.source[self.at..]
     }
 
-    fn push(&mut self, kind: Kind, at: usize) {
+    fn push(&mut self, kind: Kind<'a>, at: usize) {
         self.tokens.push(Token { kind, at });
     }
 
@@ -88,7 +126,7 @@ impl<'a> Lexer<'a> {
                 data = without_indent(data, start == 0 || self.source[..start].ends_with('\n'));
             }
             if !data.is_empty() {
-                self.push(Kind::Data(data.to_owned()), start);
+                self.push(Kind::Data(data), start);
             }
             self.at = tag + 2 + sign.map_or(0, char::len_utf8);
             match opening {
@@ -105,7 +143,7 @@ impl<'a> Lexer<'a> {
             }
         }
         if !self.rest().is_empty() {
-            self.push(Kind::Data(self.rest().to_owned()), self.at);
+            self.push(Kind::Data(self.rest()), self.at);
         }
         Ok(())
     }
@@ -173,7 +211,7 @@ impl<'a> Lexer<'a> {
                 _ => {}
             }
             if !data.is_empty() {
-                self.push(Kind::Data(data.to_owned()), start);
+                self.push(Kind::Data(data), start);
             }
             self.at = self.source.len() - after.len();
             self.after_tag(end_sign == Some('-'), end_sign.is_none());
@@ -205,20 +243,20 @@ impl<'a> Lexer<'a> {
                 self.number()?;
             } else if first == '_' || first.is_alphabetic() {
                 let len = trimmed.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(trimmed.len());
-                self.push(Kind::Name(trimmed[..len].to_owned()), at);
+                self.push(Kind::Name(&trimmed[..len]), at);
                 self.at += len;
             } else if matches!(first, '"' | '\'') {
                 self.text(first)?;
             } else {
-                let Some(op) = OPERATORS.iter().find(|op| trimmed.starts_with(**op)) else {
+                let Some(op) = operator(trimmed) else {
                     return Err(syntax(&format!("unexpected char {first:?} at {at}"), at));
                 };
-                match *op {
+                match op {
                     "(" => open.push(")"),
                     "[" => open.push("]"),
                     "{" => open.push("}"),
                     ")" | "]" | "}" => match open.pop() {
-                        Some(expected) if expected == *op => {}
+                        Some(expected) if expected == op => {}
                         Some(expected) => {
                             return Err(syntax(&format!("unexpected '{op}', expected '{expected}'"), at));
                         }
@@ -266,7 +304,7 @@ impl<'a> Lexer<'a> {
         if radix != 10 {
             let len = rest[2..].find(|c: char| c != '_' && !c.is_digit(radix)).map_or(rest.len(), |n| n + 2);
             let digits = rest[2..len].replace('_', "");
-            let number = BigInt::parse_bytes(digits.as_bytes(), radix);
+            let number = BigInt::parse_bytes(digits.as_bytes(), radix).map(Value::big);
             self.push(Kind::Int(number.ok_or_else(|| syntax("invalid number", at))?), at);
             self.at += len;
             return Ok(());
@@ -295,11 +333,14 @@ impl<'a> Lexer<'a> {
         if len > 5000 {
             return Err(Error::limit("a number has too many digits"));
         }
-        let text = rest[..len].replace('_', "");
+        let text = &rest[..len];
+        let text = if text.contains('_') { Cow::Owned(text.replace('_', "")) } else { Cow::Borrowed(text) };
         let kind = if float {
             Kind::Float(text.parse().map_err(|_| syntax("invalid number", at))?)
+        } else if let Ok(small) = text.parse() {
+            Kind::Int(Value::Int(small))
         } else {
-            Kind::Int(text.parse().map_err(|_| syntax("invalid number", at))?)
+            Kind::Int(Value::big(text.parse().map_err(|_| syntax("invalid number", at))?))
         };
         self.push(kind, at);
         self.at += len;
@@ -355,9 +396,9 @@ fn without_indent(data: &str, starts_line: bool) -> &str {
 }
 
 /// Python's `unicode-escape`; an unknown escape keeps its backslash.
-fn unescape(raw: &str) -> String {
+fn unescape(raw: &str) -> Cow<'_, str> {
     if !raw.contains('\\') {
-        return raw.to_owned();
+        return Cow::Borrowed(raw);
     }
     let mut out = String::with_capacity(raw.len());
     let mut chars = raw.chars();
@@ -409,5 +450,5 @@ fn unescape(raw: &str) -> String {
             c => out.extend(['\\', c]),
         }
     }
-    out
+    Cow::Owned(out)
 }

@@ -92,6 +92,11 @@ pub(super) fn changes(name: &str) -> bool {
     CHANGING.contains(&name)
 }
 
+/// Whether dictionaries have a method of this name.
+pub(super) fn of_dictionary(name: &str) -> bool {
+    DICT.contains(&name)
+}
+
 /// Whether `object` has a method `name`.
 pub(super) fn exists(object: &V, name: &str) -> bool {
     match object {
@@ -153,7 +158,7 @@ pub(super) fn field(object: &V, name: &str) -> Option<V> {
                 };
                 Some(V::Function(Rc::new(Function::Global(name))))
             }
-            (Function::Macro { template, .. }, "name") => Some(V::Str(template.name.clone())),
+            (Function::Macro { template, .. }, "name") => Some(V::Str(template.name.text.clone())),
             _ => None,
         },
         V::Special(special) => match (&**special, name) {

@@ -18,16 +18,19 @@ mod methods;
 mod names;
 mod ops;
 mod parser;
+mod place;
 mod printf;
 mod strformat;
 mod value;
 mod values;
+mod walk;
 
 use crate::{Engine, Error, Scope};
 use ast::{Expr, Stmt};
 pub(crate) use filters::NONE_TEXT;
 use interpreter::Interpreter;
 use squall_model::{Special, Str, Value};
+use std::sync::OnceLock;
 use value::V;
 pub use values::Values;
 pub(crate) use values::dynamic;
@@ -36,7 +39,10 @@ pub(crate) use values::dynamic;
 #[derive(Debug)]
 pub struct Template {
     body: Body,
-    names: Vec<Str>,
+    /// Which names it gives values to itself.
+    bound: parser::Bound,
+    /// The names that it looks up, once somebody asks.
+    names: OnceLock<Vec<Str>>,
 }
 
 #[derive(Debug)]
@@ -66,26 +72,28 @@ impl Template {
     /// assert_eq!(template.render(&scope).unwrap(), "a, b: True");
     /// ```
     pub fn compile(text: &str, engine: Engine) -> Result<Template, Error> {
-        let body = parser::template(lexer::template(text, false)?, engine)?;
-        let names = names::free(&body);
-        Ok(Template { body: Body::Template(body), names })
+        let text = lexer::normalized(text);
+        let (body, bound) = parser::template(lexer::template(&text)?, engine)?;
+        Ok(Template { body: Body::Template(body), bound, names: OnceLock::new() })
     }
 
     /// Compiles a bare expression, as between `{{` and `}}`.
     pub fn expression(text: &str, engine: Engine) -> Result<Template, Error> {
         let expr = parser::expression(lexer::expression(text)?, engine)?;
-        let names = names::free_in_expression(&expr);
-        Ok(Template { body: Body::Expression(expr), names })
+        Ok(Template { body: Body::Expression(expr), bound: Vec::new(), names: OnceLock::new() })
     }
 
     /// The names that the template looks up outside of itself, in the order of their appearance.
     pub fn names(&self) -> &[Str] {
-        &self.names
+        self.names.get_or_init(|| match &self.body {
+            Body::Template(body) => names::free(body),
+            Body::Expression(expr) => names::free_in_expression(expr),
+        })
     }
 
     /// Renders to text.
     pub fn render(&self, scope: &Scope) -> Result<String, Error> {
-        let mut interpreter = Interpreter::new(scope);
+        let mut interpreter = Interpreter::new(scope, &self.bound);
         match &self.body {
             Body::Template(body) => interpreter.render(body),
             Body::Expression(expr) => {
@@ -97,7 +105,7 @@ impl Template {
 
     /// The native value of an expression, and how Python prints it (a tuple, say, is a list as a value).
     pub(crate) fn both(&self, scope: &Scope) -> Result<(Outcome, String), Error> {
-        let mut interpreter = Interpreter::new(scope);
+        let mut interpreter = Interpreter::new(scope, &self.bound);
         match &self.body {
             Body::Template(body) => {
                 let text = interpreter.render(body)?;
@@ -114,7 +122,7 @@ impl Template {
                         value => value,
                     };
                     let text = interpreter.text(&value)?.into_owned();
-                    Ok((Outcome::Value(interpreter.native(&value)?), text))
+                    Ok((Outcome::Value(scope.limits.given_out(interpreter.native(&value)?)?), text))
                 }
             },
         }
@@ -122,12 +130,12 @@ impl Template {
 
     /// The native value of an expression; a template gives its text.
     pub fn value(&self, scope: &Scope) -> Result<Outcome, Error> {
-        let mut interpreter = Interpreter::new(scope);
+        let mut interpreter = Interpreter::new(scope, &self.bound);
         match &self.body {
             Body::Template(body) => Ok(Outcome::Value(interpreter.render(body)?.into())),
             Body::Expression(expr) => match interpreter.eval(expr)? {
                 V::Undefined(undefined) => Ok(Outcome::Undefined(undefined.message.clone())),
-                value => interpreter.native(&value).map(Outcome::Value),
+                value => scope.limits.given_out(interpreter.native(&value)?).map(Outcome::Value),
             },
         }
     }

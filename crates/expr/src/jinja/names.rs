@@ -1,6 +1,6 @@
 //! Which names a template looks up outside of itself: the edges of the graph of parameters.
 
-use super::ast::{Args, Expr, FilterCall, Macro, Stmt, Target};
+use super::ast::{Args, Expr, FilterCall, GIVEN, Macro, Stmt, Target};
 use super::globals;
 use squall_model::Str;
 
@@ -64,7 +64,7 @@ impl Walk {
             Stmt::For(inner) => {
                 self.expr(&inner.iter);
                 self.scoped(|walk| {
-                    walk.bind(&"loop".into());
+                    GIVEN[..1].iter().for_each(|name| walk.bind(&Str::from(*name)));
                     walk.target(&inner.target);
                     inner.test.iter().for_each(|test| walk.expr(test));
                     walk.body(&inner.body);
@@ -92,7 +92,7 @@ impl Walk {
                 self.scoped(|walk| walk.body(body));
             }
             Stmt::Macro(inner) => {
-                self.bind(&inner.name);
+                self.bind(&inner.name.text);
                 self.call_body(inner);
             }
             Stmt::CallBlock { call, caller } => {
@@ -100,6 +100,10 @@ impl Walk {
                 self.call_body(caller);
             }
             Stmt::Scope(body) => self.scoped(|walk| walk.body(body)),
+            Stmt::Autoescape { on, body } => {
+                self.expr(on);
+                self.scoped(|walk| walk.body(body));
+            }
         }
     }
 
@@ -108,17 +112,17 @@ impl Walk {
             self.expr(default);
         }
         self.scoped(|walk| {
-            ["varargs", "kwargs", "caller"].iter().for_each(|name| walk.bind(&Str::from(*name)));
-            inner.params.iter().for_each(|(name, _)| walk.bind(name));
+            GIVEN[1..].iter().for_each(|name| walk.bind(&Str::from(*name)));
+            inner.params.iter().for_each(|(name, _)| walk.bind(&name.text));
             walk.body(&inner.body);
         });
     }
 
     fn target(&mut self, target: &Target) {
         match target {
-            Target::Name(name) => self.bind(name),
+            Target::Name(name) => self.bind(&name.text),
             Target::Tuple(all) => all.iter().for_each(|target| self.target(target)),
-            Target::Attribute(name, _) => self.look_up(name),
+            Target::Attribute(name, _) => self.look_up(&name.text),
         }
     }
 
@@ -136,7 +140,7 @@ impl Walk {
     fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::Const(_) => {}
-            Expr::Name(name) => self.look_up(name),
+            Expr::Name(name) => self.look_up(&name.text),
             Expr::Tuple(items) | Expr::List(items) | Expr::Concat(items) => items.iter().for_each(|e| self.expr(e)),
             Expr::Dict(pairs) => pairs.iter().for_each(|(k, v)| {
                 self.expr(k);

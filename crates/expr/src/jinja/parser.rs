@@ -3,11 +3,12 @@
 //! Invariant: the tree is at most [`MAX_HEIGHT`] high, whatever the text, so that walking and dropping it
 //! cannot overflow the stack.
 
-use super::ast::{Args, Comparison, Expr, FilterCall, For, Macro, Op, Stmt, Target};
+use super::ast::{Args, CALLER, Comparison, Expr, Field, FilterCall, For, GIVEN, LOOP, Macro, Name, Op, Stmt, Target};
 use super::lexer::{Kind, Token};
-use super::{checks, filters, syntax};
+use super::{checks, filters, methods, syntax};
 use crate::{Engine, Error};
 use squall_model::{Str, Value};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How deep the parser may descend; a nested expression or block counts for the stack that it takes.
@@ -19,15 +20,18 @@ const MAX_HEIGHT: usize = 100;
 /// What an expression inside another and a block inside another count.
 const NESTED: usize = 3;
 
+/// Which names a template gives values to itself, by their numbers; all others are looked up outside.
+pub(super) type Bound = Vec<bool>;
+
 /// Reads a template.
-pub(super) fn template(tokens: Vec<Token>, engine: Engine) -> Result<Vec<Stmt>, Error> {
+pub(super) fn template(tokens: Vec<Token<'_>>, engine: Engine) -> Result<(Vec<Stmt>, Bound), Error> {
     let mut parser = Parser::new(tokens, engine);
     let body = parser.statements(&[])?;
-    Ok(body)
+    Ok((body, parser.names.bound))
 }
 
 /// Reads a bare expression.
-pub(super) fn expression(tokens: Vec<Token>, engine: Engine) -> Result<Expr, Error> {
+pub(super) fn expression(tokens: Vec<Token<'_>>, engine: Engine) -> Result<Expr, Error> {
     let mut parser = Parser::new(tokens, engine);
     let expr = parser.expression()?;
     match parser.peek() {
@@ -36,33 +40,75 @@ pub(super) fn expression(tokens: Vec<Token>, engine: Engine) -> Result<Expr, Err
     }
 }
 
-struct Parser {
-    tokens: Vec<Token>,
+struct Parser<'s> {
+    tokens: Vec<Token<'s>>,
     at: usize,
     engine: Engine,
     /// How deep this parser has descended.
     depth: usize,
     /// How high the last expression is.
     height: usize,
+    names: Names,
+    /// How often `loop` was looked up so far.
+    loops: usize,
+    /// The names of blocks so far.
+    blocks: Vec<&'s str>,
+}
+
+/// The names of a template and their numbers: those of [`GIVEN`] come first.
+struct Names {
+    seen: Vec<Str>,
+    /// Where names are in `seen`, once they are too many to look through.
+    places: HashMap<Str, usize>,
+    bound: Bound,
+}
+
+impl Names {
+    /// So many names are compared one by one.
+    const FEW: usize = 16;
+
+    fn name(&mut self, text: &str) -> Name {
+        if let Some(id) = GIVEN.iter().position(|given| *given == text) {
+            return Name { text: text.into(), id: id as u32 };
+        }
+        let known = if self.seen.len() <= Names::FEW {
+            self.seen.iter().position(|seen| **seen == *text)
+        } else {
+            self.places.get(text).copied()
+        };
+        let at = known.unwrap_or_else(|| {
+            let at = self.seen.len();
+            self.seen.push(text.into());
+            self.bound.push(false);
+            if at == Names::FEW {
+                self.places = self.seen.iter().cloned().zip(0..).collect();
+            } else if at > Names::FEW {
+                self.places.insert(self.seen[at].clone(), at);
+            }
+            at
+        });
+        Name { text: self.seen[at].clone(), id: (GIVEN.len() + at) as u32 }
+    }
 }
 
 /// Reserved words cannot be assigned to.
 const RESERVED: &[&str] = &["true", "false", "none", "True", "False", "None"];
 
-impl Parser {
-    fn new(tokens: Vec<Token>, engine: Engine) -> Parser {
-        Parser { tokens, at: 0, engine, depth: 0, height: 0 }
+impl<'s> Parser<'s> {
+    fn new(tokens: Vec<Token<'s>>, engine: Engine) -> Parser<'s> {
+        let names = Names { seen: Vec::new(), places: HashMap::new(), bound: vec![true; GIVEN.len()] };
+        Parser { tokens, at: 0, engine, depth: 0, height: 0, names, loops: 0, blocks: Vec::new() }
     }
 
-    fn peek(&self) -> Option<&Kind> {
+    fn peek(&self) -> Option<&Kind<'s>> {
         self.tokens.get(self.at).map(|t| &t.kind)
     }
 
-    fn peek_second(&self) -> Option<&Kind> {
+    fn peek_second(&self) -> Option<&Kind<'s>> {
         self.tokens.get(self.at + 1).map(|t| &t.kind)
     }
 
-    fn next(&mut self) -> Option<Kind> {
+    fn next(&mut self) -> Option<Kind<'s>> {
         let kind = self.peek().cloned();
         self.at += 1;
         kind
@@ -81,29 +127,33 @@ impl Parser {
             None => "end of template".to_owned(),
             Some(Kind::VariableEnd) => "end of print statement".to_owned(),
             Some(Kind::BlockEnd) => "end of statement block".to_owned(),
-            Some(Kind::Name(name)) => name.clone(),
+            Some(Kind::Name(name)) => (*name).to_owned(),
             Some(Kind::Op(op)) => (*op).to_owned(),
-            Some(Kind::Text(text)) => text.clone(),
-            Some(Kind::Int(n)) => n.to_string(),
+            Some(Kind::Text(text)) => text.to_string(),
+            Some(Kind::Int(n)) => crate::python::str(n),
             Some(_) => "token".to_owned(),
         };
         self.fail(&format!("unexpected '{found}', expected {expected}"))
     }
 
+    #[inline(always)]
     fn is_op(&self, op: &str) -> bool {
         matches!(self.peek(), Some(Kind::Op(found)) if *found == op)
     }
 
+    #[inline(always)]
     fn is_name(&self, name: &str) -> bool {
-        matches!(self.peek(), Some(Kind::Name(found)) if found == name)
+        matches!(self.peek(), Some(Kind::Name(found)) if *found == name)
     }
 
+    #[inline(always)]
     fn skip_op(&mut self, op: &str) -> bool {
         let found = self.is_op(op);
         self.at += usize::from(found);
         found
     }
 
+    #[inline(always)]
     fn skip_name(&mut self, name: &str) -> bool {
         let found = self.is_name(name);
         self.at += usize::from(found);
@@ -118,10 +168,10 @@ impl Parser {
         if self.skip_name(name) { Ok(()) } else { Err(self.unexpected(&format!("'{name}'"))) }
     }
 
-    fn identifier(&mut self) -> Result<Str, Error> {
+    fn identifier(&mut self) -> Result<&'s str, Error> {
         match self.peek() {
             Some(Kind::Name(name)) => {
-                let name = Str::from(name.as_str());
+                let name = *name;
                 self.at += 1;
                 Ok(name)
             }
@@ -180,7 +230,7 @@ impl Parser {
                 }
                 Some(Kind::BlockBegin) => {
                     if let Some(Kind::Name(name)) = self.peek()
-                        && ends.contains(&name.as_str())
+                        && ends.contains(name)
                     {
                         return Ok(body);
                     }
@@ -205,7 +255,7 @@ impl Parser {
     }
 
     /// A body up to one of `ends`, whose name is taken; the tag's end is not.
-    fn body(&mut self, ends: &[&str]) -> Result<(Vec<Stmt>, Str), Error> {
+    fn body(&mut self, ends: &[&str]) -> Result<(Vec<Stmt>, &'s str), Error> {
         self.block_end()?;
         let body = self.statements(ends)?;
         Ok((body, self.identifier()?))
@@ -221,7 +271,7 @@ impl Parser {
             return Err(self.fail("tag name expected"));
         };
         self.at += 1;
-        let stmt = match tag.as_str() {
+        let stmt = match tag {
             "if" => self.if_statement()?,
             "for" => self.for_statement()?,
             "set" => self.set_statement()?,
@@ -240,7 +290,12 @@ impl Parser {
                 Stmt::Print(expr)
             }
             "block" => {
-                self.identifier()?;
+                let name = self.identifier()?;
+                if self.blocks.contains(&name) {
+                    let message = format!("block '{name}' defined twice");
+                    return Err(Error::new("TemplateAssertionError", message).at(self.position()..self.position()));
+                }
+                self.blocks.push(name);
                 self.skip_name("scoped");
                 self.skip_name("required");
                 let body = self.body_to("endblock")?;
@@ -250,14 +305,14 @@ impl Parser {
                 Stmt::Scope(body)
             }
             "autoescape" => {
-                self.expression()?;
-                Stmt::Scope(self.body_to("endautoescape")?)
+                let on = self.expression()?;
+                Stmt::Autoescape { on, body: self.body_to("endautoescape")? }
             }
             "extends" | "include" | "import" | "from" => {
                 while !matches!(self.peek(), None | Some(Kind::BlockEnd)) {
                     self.at += 1;
                 }
-                Stmt::Load(match tag.as_str() {
+                Stmt::Load(match tag {
                     "extends" => "extends",
                     "include" => "include",
                     "import" => "import",
@@ -284,7 +339,7 @@ impl Parser {
             let test = self.tuple_without_condition()?;
             let (body, end) = self.body(&["elif", "else", "endif"])?;
             arms.push((test, body));
-            match &*end {
+            match end {
                 "elif" => continue,
                 "else" => otherwise = self.body_to("endif")?,
                 _ => {}
@@ -299,9 +354,11 @@ impl Parser {
         let iter = self.tuple_without_condition()?;
         let test = if self.skip_name("if") { Some(self.expression()?) } else { None };
         let recursive = self.skip_name("recursive");
+        let loops = self.loops;
         let (body, end) = self.body(&["endfor", "else"])?;
-        let otherwise = if &*end == "else" { self.body_to("endfor")? } else { Vec::new() };
-        Ok(Stmt::For(Arc::new(For { target, iter, test, body, otherwise, recursive })))
+        let uses_loop = self.loops > loops;
+        let otherwise = if end == "else" { self.body_to("endfor")? } else { Vec::new() };
+        Ok(Stmt::For(Arc::new(For { target, iter, test, body, otherwise, recursive, uses_loop })))
     }
 
     fn set_statement(&mut self) -> Result<Stmt, Error> {
@@ -334,29 +391,29 @@ impl Parser {
         }
         let from = self.at;
         let body = self.body_to("endcall")?;
-        let caller = self.finish_macro("caller".into(), params, body, from);
+        let caller = self.finish_macro(Name { text: "caller".into(), id: CALLER }, params, body, from);
         Ok(Stmt::CallBlock { call, caller: Arc::new(caller) })
     }
 
-    fn macro_rest(&mut self, name: Str, end: &str) -> Result<Macro, Error> {
+    fn macro_rest(&mut self, name: Name, end: &str) -> Result<Macro, Error> {
         let params = self.signature()?;
         let from = self.at;
         let body = self.body_to(end)?;
         Ok(self.finish_macro(name, params, body, from))
     }
 
-    fn finish_macro(&self, name: Str, params: Vec<(Str, Option<Expr>)>, body: Vec<Stmt>, from: usize) -> Macro {
+    fn finish_macro(&self, name: Name, params: Vec<(Name, Option<Expr>)>, body: Vec<Stmt>, from: usize) -> Macro {
         let mentions = |word: &str| {
             self.tokens[from..self.at.min(self.tokens.len())]
                 .iter()
-                .any(|t| matches!(&t.kind, Kind::Name(name) if name == word))
+                .any(|t| matches!(&t.kind, Kind::Name(name) if *name == word))
         };
         Macro { name, params, body, varargs: mentions("varargs"), kwargs: mentions("kwargs") }
     }
 
-    fn signature(&mut self) -> Result<Vec<(Str, Option<Expr>)>, Error> {
+    fn signature(&mut self) -> Result<Vec<(Name, Option<Expr>)>, Error> {
         self.expect_op("(")?;
-        let mut params: Vec<(Str, Option<Expr>)> = Vec::new();
+        let mut params: Vec<(Name, Option<Expr>)> = Vec::new();
         while !self.is_op(")") {
             if !params.is_empty() {
                 self.expect_op(",")?;
@@ -375,11 +432,13 @@ impl Parser {
         Ok(params)
     }
 
-    fn assignable(&mut self) -> Result<Str, Error> {
-        let name = self.identifier()?;
-        if RESERVED.contains(&&*name) {
-            return Err(self.fail(&format!("can't assign to '{name}'")));
+    fn assignable(&mut self) -> Result<Name, Error> {
+        let text = self.identifier()?;
+        if RESERVED.contains(&text) {
+            return Err(self.fail(&format!("can't assign to '{text}'")));
         }
+        let name = self.names.name(text);
+        self.names.bound[name.id as usize] = true;
         Ok(name)
     }
 
@@ -407,7 +466,7 @@ impl Parser {
         }
         let name = self.assignable()?;
         if self.skip_op(".") {
-            return Ok(Target::Attribute(name, self.identifier()?));
+            return Ok(Target::Attribute(name, self.identifier()?.into()));
         }
         Ok(Target::Name(name))
     }
@@ -515,10 +574,8 @@ impl Parser {
                 Some(Kind::Op("<=")) => Comparison::Le,
                 Some(Kind::Op(">")) => Comparison::Gt,
                 Some(Kind::Op(">=")) => Comparison::Ge,
-                Some(Kind::Name(name)) if name == "in" => Comparison::In,
-                Some(Kind::Name(name))
-                    if name == "not" && matches!(self.peek_second(), Some(Kind::Name(n)) if n == "in") =>
-                {
+                Some(Kind::Name("in")) => Comparison::In,
+                Some(Kind::Name("not")) if matches!(self.peek_second(), Some(Kind::Name("in"))) => {
                     self.at += 1;
                     Comparison::NotIn
                 }
@@ -594,20 +651,24 @@ impl Parser {
     fn primary(&mut self) -> Result<Expr, Error> {
         self.height = 1;
         let expr = match self.next() {
-            Some(Kind::Name(name)) => match name.as_str() {
+            Some(Kind::Name(name)) => match name {
                 "true" | "True" => Expr::Const(Value::Bool(true)),
                 "false" | "False" => Expr::Const(Value::Bool(false)),
                 "none" | "None" => Expr::Const(Value::Null),
-                _ => Expr::Name(name.into()),
+                _ => {
+                    let name = self.names.name(name);
+                    self.loops += usize::from(name.id == LOOP);
+                    Expr::Name(name)
+                }
             },
             Some(Kind::Text(mut text)) => {
                 while let Some(Kind::Text(more)) = self.peek() {
-                    text.push_str(more);
+                    text.to_mut().push_str(more);
                     self.at += 1;
                 }
-                Expr::Const(Value::from(text))
+                Expr::Const(Value::from(&*text))
             }
-            Some(Kind::Int(n)) => Expr::Const(Value::big(n)),
+            Some(Kind::Int(n)) => Expr::Const(n),
             Some(Kind::Float(x)) => Expr::Const(Value::Float(x)),
             Some(Kind::Op("(")) => {
                 if self.skip_op(")") {
@@ -687,8 +748,11 @@ impl Parser {
         self.at += 1;
         self.grow(0)?;
         match self.next() {
-            Some(Kind::Name(name)) => Ok(Expr::Attribute(Box::new(expr), name.into())),
-            Some(Kind::Int(n)) => Ok(Expr::Item(Box::new(expr), Box::new(Expr::Const(Value::big(n))))),
+            Some(Kind::Name(name)) => {
+                let field = Field { name: name.into(), is_method: methods::of_dictionary(name) };
+                Ok(Expr::Attribute(Box::new(expr), field))
+            }
+            Some(Kind::Int(n)) => Ok(Expr::Item(Box::new(expr), Box::new(Expr::Const(n)))),
             _ => {
                 self.at -= 1;
                 Err(self.fail("expected name or number"))
@@ -760,7 +824,7 @@ impl Parser {
             } else if matches!(self.peek(), Some(Kind::Name(_))) && self.peek_second() == Some(&Kind::Op("=")) {
                 let name = self.identifier()?;
                 self.at += 1;
-                args.named.push((name, self.expression()?));
+                args.named.push((name.into(), self.expression()?));
             } else if args.named.is_empty() && args.double_star.is_none() {
                 args.positional.push(self.expression()?);
             } else {
@@ -791,10 +855,14 @@ impl Parser {
     }
 
     fn dotted(&mut self) -> Result<Str, Error> {
-        let mut name = self.identifier()?.to_string();
+        let first = self.identifier()?;
+        if !self.is_op(".") {
+            return Ok(first.into());
+        }
+        let mut name = first.to_owned();
         while self.skip_op(".") {
             name.push('.');
-            name.push_str(&self.identifier()?);
+            name.push_str(self.identifier()?);
         }
         Ok(name.into())
     }
@@ -840,7 +908,8 @@ impl Parser {
 
     fn starts_operand(&self) -> bool {
         match self.peek() {
-            Some(Kind::Name(name)) => !matches!(name.as_str(), "else" | "or" | "and" | "if" | "not" | "in"),
+            // All others are taken for an operand, `if` and `in` too, which then fails: as in Jinja.
+            Some(Kind::Name(name)) => !matches!(*name, "else" | "or" | "and"),
             Some(Kind::Text(_) | Kind::Int(_) | Kind::Float(_) | Kind::Op("(" | "[" | "{")) => true,
             _ => false,
         }

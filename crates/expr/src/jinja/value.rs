@@ -507,7 +507,7 @@ impl V {
             }
             V::Generator(name, _) => out.push_str(&format!("<{name} object>")),
             V::Function(function) => match &**function {
-                Function::Macro { template, .. } => out.push_str(&format!("<Macro '{}'>", template.name)),
+                Function::Macro { template, .. } => out.push_str(&format!("<Macro '{}'>", template.name.text)),
                 Function::Caller { .. } => out.push_str("<Macro 'caller'>"),
                 Function::Method(object, name) => {
                     out.push_str(&format!("<built-in method {name} of {} object>", object.type_name()));

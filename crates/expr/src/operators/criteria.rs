@@ -36,7 +36,7 @@ struct Criterion {
 enum Kind {
     Compare {
         operator: Operator,
-        pattern: Pattern,
+        pattern: Box<Pattern>,
     },
     Search {
         condition: Option<Str>,
@@ -129,7 +129,7 @@ impl Criterion {
                 children: children(&pattern, depth),
             },
             Some(name) => match Operator::parse(name) {
-                Some(operator) => Kind::Compare { operator, pattern: Pattern::compile(operator, pattern) },
+                Some(operator) => Kind::Compare { operator, pattern: Box::new(Pattern::compile(operator, pattern)) },
                 None if name.to_lowercase() == "search" => Kind::Misspelt,
                 None => Kind::Unknown,
             },
@@ -212,7 +212,7 @@ impl Test<'_> {
         match &criterion.kind {
             Kind::Compare { operator, pattern: written } => {
                 let now = self.host.now();
-                let matched = match (written, &pattern) {
+                let matched = match (&**written, &pattern) {
                     (Pattern::Literal(pattern, compiled), _) => {
                         operator.apply_with(&value, pattern, compiled.as_ref(), now)
                     }

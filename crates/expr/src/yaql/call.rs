@@ -299,15 +299,17 @@ pub(super) fn index<'a>(ev: &'a Eval<'a>, value: &'a Node, args: &'a [Arg], ctx:
     if matches!(value, Node::Constant(_) | Node::Keyword(_)) {
         return Err(no_function("#indexer"));
     }
-    let value = ev.node(value, ctx)?;
     let (key, default) = match args {
-        [Arg::Positional(key)] => (ev.node(key, ctx)?, None),
-        [Arg::Positional(key), Arg::Positional(default)] => (ev.node(key, ctx)?, Some(ev.node(default, ctx)?)),
+        [Arg::Positional(key)] => (key, None),
+        [Arg::Positional(key), Arg::Positional(default)] => (key, Some(default)),
         [Arg::Positional(key), Arg::Named(Node::Keyword(name), default)] if &**name == "default" => {
-            (ev.node(key, ctx)?, Some(ev.node(default, ctx)?))
+            (key, Some(default))
         }
         _ => return Err(no_function("#indexer")),
     };
+    let value = ev.node(value, ctx)?;
+    let key = ev.node(key, ctx)?;
+    let default = default.map(|default| ev.node(default, ctx)).transpose()?;
     operators::index(ev, &value, &key, default)
 }
 
@@ -558,7 +560,8 @@ fn resolve<'a>(
     (winner.entry.run)(ev, args)
 }
 
-/// The common case made short: one overload, positional arguments, as many as there are parameters or fewer.
+/// The common case made short: one overload, positional arguments, as many as there are parameters or fewer, or a last
+/// parameter that takes all the others.
 /// `None` when it is not the common case.
 fn call_only<'a>(
     ev: &'a Eval<'a>,
@@ -568,18 +571,23 @@ fn call_only<'a>(
     named: &[(Str, Given<'a>)],
     ctx: &Ctx<'a>,
 ) -> Option<Outcome<'a>> {
-    let params = entry.params;
+    let (params, rest) = match entry.params {
+        [params @ .., last] if last.need == Need::Rest => (params, Some(last)),
+        params => (params, None),
+    };
     let is_plain = named.is_empty()
         && !entry.no_keywords
         && params.last().is_none_or(|last| matches!(last.need, Need::Required | Need::Optional))
+        && rest.is_none_or(|rest| !matches!(rest.accepts, Type::Lambda | Type::LazyPair | Type::Pair))
         && args.iter().all(|arg| matches!(arg, Given::Code(_) | Given::Ready(_)));
     if !is_plain {
         return None;
     }
-    let mut given = args.iter().zip(params);
-    let fits = args.len() <= params.len()
+    // The parameter of each argument.
+    let each = || params.iter().chain(rest.into_iter().cycle());
+    let fits = (args.len() <= params.len() || rest.is_some())
         && params.iter().skip(args.len()).all(|param| param.need == Need::Optional)
-        && given.all(|(arg, param)| match arg {
+        && args.iter().zip(each()).all(|(arg, param)| match arg {
             Given::Code(Node::Constant(value)) => param.accepts.accepts_plain(value),
             Given::Ready(val) => param.accepts.accepts(val),
             _ => true,
@@ -587,16 +595,17 @@ fn call_only<'a>(
     if !fits {
         return Some(Err(site.no_match()));
     }
-    let mut slots = match ready(ev, args, params.iter().map(|param| param.accepts), ctx) {
+    let mut slots = match ready(ev, args, each().map(|param| param.accepts), ctx) {
         Ok(slots) => slots,
         Err(error) => return Some(Err(error)),
     };
-    let mut checked = slots.iter().zip(params);
+    let mut checked = slots.iter().zip(each());
     if !checked.all(|(slot, param)| !matches!(slot, Slot::Val(val) if !param.accepts.accepts(val))) {
         return Some(Err(site.no_match()));
     }
+    let rest = if slots.len() > params.len() { slots.split_off(params.len()) } else { Vec::new() };
     slots.resize(params.len(), Slot::Absent);
-    Some((entry.run)(ev, Args { slots, rest: Vec::new(), named: Vec::new(), ctx: ctx.clone() }))
+    Some((entry.run)(ev, Args { slots, rest, named: Vec::new(), ctx: ctx.clone() }))
 }
 
 /// Evaluates what is not lazy.

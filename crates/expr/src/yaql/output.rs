@@ -44,8 +44,9 @@ pub(super) fn convert<'a>(ev: &'a Eval<'a>, val: Val<'a>) -> Result<Value, Error
             let mut pairs = Vec::with_capacity(dict.items.len());
             for (key, value) in &dict.items {
                 ev.budget.bytes(48)?;
-                let key = hashable(convert(ev, key.0.clone())?)?;
-                pairs.push((key, convert(ev, value.clone())?));
+                // The value first, as Python does it: its error is the one that is seen.
+                let value = convert(ev, value.clone())?;
+                pairs.push((hashable(convert(ev, key.0.clone())?)?, value));
             }
             Ok(dictionary(pairs))
         }

@@ -11,6 +11,10 @@ use std::sync::LazyLock;
 static COMMENTS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?s)<!--.*?-->").expect("a constant that the tests compile"));
 static TAGS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?s)<.*?>").expect("a constant that the tests compile"));
+static MAIL: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^((?:\(|<|&lt;)*)([^\s:]+@\w[\w.-]*\.\w+)((?:[.,)>]|&gt;)*)$")
+        .expect("a constant that the tests compile")
+});
 static LINKS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^([(<]*)((?:https?://|www\.)\S+?)([.,)>]*)$").expect("a constant that the tests compile")
 });
@@ -28,7 +32,7 @@ pub(super) fn find(name: &str) -> Option<Own> {
     })
 }
 
-fn escaped(text: &str) -> String {
+pub(in crate::jinja) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -105,7 +109,14 @@ fn urlize(text: &str) -> String {
                 out.push_str(&format!("{}<a href=\"{href}\" rel=\"noopener\">{url}</a>{}", &found[1], &found[3]));
                 out.push_str(&piece[word.len()..]);
             }
-            None => out.push_str(piece),
+            None => match MAIL.captures(word).filter(|found| !found[2].starts_with("www.")) {
+                Some(found) => {
+                    let at = &found[2];
+                    out.push_str(&format!("{}<a href=\"mailto:{at}\">{at}</a>{}", &found[1], &found[3]));
+                    out.push_str(&piece[word.len()..]);
+                }
+                None => out.push_str(piece),
+            },
         }
     }
     out

@@ -13,6 +13,7 @@ use super::value::V;
 use crate::functions::{self, Function};
 use crate::{Engine, Error};
 
+pub(super) use markup::escaped;
 pub(super) use sequences::sorted;
 pub(crate) use stack::NONE_TEXT;
 

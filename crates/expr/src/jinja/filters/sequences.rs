@@ -61,6 +61,10 @@ fn no_length(value: &V) -> Error {
 fn end(i: &mut Interpreter, value: &V, which: &str) -> Result<V, Error> {
     let found = match sequence(value) {
         Some(items) if which == "first" => items.get(0),
+        Some(_) if matches!(value, V::Generator(..)) => {
+            let message = format!("'{}' object is not reversible", value.type_name());
+            return Err(Error::new("TypeError", message));
+        }
         Some(items) => items.len().checked_sub(1).and_then(|at| items.get(at)),
         None => {
             let items = i.iterate(value)?;
@@ -445,6 +449,10 @@ fn items(i: &mut Interpreter, value: V, _: CallArgs) -> Result<V, Error> {
 fn attr(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, Error> {
     let [name] = args.bind("attr", ["name"])?;
     let name = required(name, "attr", "name")?;
+    if !matches!(name, V::Str(_) | V::Undefined(_) | V::Item(_)) {
+        let message = format!("attribute name must be string, not '{}'", name.type_name());
+        return Err(Error::new("TypeError", message));
+    }
     let name: Str = i.text(&name)?.as_ref().into();
     match &value {
         V::Dict(_) if !super::super::methods::exists(&value, &name) => {
