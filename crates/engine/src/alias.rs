@@ -158,6 +158,8 @@ impl Engine {
         }
         let stored = match waits {
             true => match self.store_held(requested, command.key.clone(), along).await? {
+                // In chat the question is a message of its own; whoever called gets it with the answer.
+                Tried::Stored(stored) if command.reply_to.is_none() => self.until_asked(stored.id).await?,
                 Tried::Stored(stored) => stored,
                 Tried::Overtaken(refusal) => return Ok(Tried::Overtaken(refusal)),
             },
@@ -204,7 +206,9 @@ impl Engine {
 
     /// M15: the same request waits already.
     fn waits_already(&self, first: ExecutionId) -> Result<String, Refusal> {
-        let Some(record) = self.confirmation_of(first)? else { return Err(Refusal::no_execution(first)) };
+        let Some(record) = self.confirmation_of(first)? else {
+            return Ok(format!("The same request waits already as execution {first}: nobody is asked yet."));
+        };
         let left = catalogue::left(&record, self.now());
         let fills = [("code", Fill::Ours(record.code.to_string())), ("left", Fill::Ours(left))];
         Ok(catalogue::text("M15", &fills).plain())

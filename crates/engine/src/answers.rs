@@ -255,8 +255,9 @@ impl Engine {
         if record.state != State::Open || record.live(Ballot::Grant).any(is_own) {
             return false;
         }
-        self.with_directory(|directory| {
+        self.asking(|asker| {
             let (requester, editors) = (&record.requester, &record.editors);
+            let directory = &asker.directory_of(record);
             let question = Question { requester, editors, trust_legacy_bots: false, directory };
             // What else is needed, a link or a factor, they will be told.
             let proof = Proof { person, assurance: Assurance::A3, label: None };

@@ -7,27 +7,29 @@
 
 mod rows;
 
-pub(crate) use rows::{call_of, hold, ops, row};
+pub(crate) use rows::{Waiting, call_of, hold, ops, row};
 
 use crate::closure;
 use crate::confirmation::decide::{self, Decision, Event, Opening, Settings as Rules, World};
 use crate::confirmation::declare::{Declared, DryRun, Origin, Rule, Show, declared};
 use crate::confirmation::digest::{Asked, Digest, digest};
 use crate::confirmation::limits::{OpenLimits, Paces, delay_moves_deadline};
+use crate::confirmation::looks::{self, Found, Look};
 use crate::confirmation::people::{Assurance, Directory, Identity, Label, Person, PersonId, Requester, Who};
 use crate::confirmation::policy::{Exempted, Joined, Source, Stamp, Subject, join};
 use crate::confirmation::record::{Cause, ConfirmationId, Kind, Place, Record};
 use crate::confirmation::texts::{ShownRun, shown_run};
 use crate::confirmation::{Code, code};
+use crate::looking::Stage;
 use crate::lookup::Datastore;
 use crate::noting::SecretVersion;
 use crate::people::{CHAT_USER, Principal, Role, SYSTEM_USER, Via, Wish, authorize, identities_of, linked_user};
 use crate::{Content, Settings};
 use squall_content::{Action, Alias};
 use squall_expr::Host;
-use squall_model::{ActionRef, Execution, Ids, Map, Secret, Str, Timestamp, Value};
+use squall_model::{ActionRef, Execution, ExecutionId, Ids, Map, Secret, Str, Timestamp, Value};
 use squall_store::{ConfirmationFilter, Op, Page, Store};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -103,6 +105,17 @@ impl Demanded {
 
 /// Under this name the store keeps how often it was restored from a backup.
 pub(crate) const EPOCH: &str = "epoch";
+/// What went before a question.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Before<'a> {
+    /// The confirmation whose place it takes.
+    pub earlier: Option<ConfirmationId>,
+    /// The id that it was promised.
+    pub id: Option<ConfirmationId>,
+    /// What was found out.
+    pub found: Option<&'a Found>,
+}
+
 /// People who are asked in private at most.
 const MOST_ASKED: usize = 20;
 /// Users listed when a set is counted.
@@ -210,25 +223,25 @@ impl<'a> Asker<'a> {
         joined.freeze(|phrase| phrases(phrase, wanted, &self.settings.expressions)).map(Some)
     }
 
-    /// Opens a confirmation for the runs of one message, after an `earlier` one if it takes its place; an error is what the
-    /// person reads, and nothing is started.
-    pub fn open(
-        &self,
-        wanted: &[Wanted<'_>],
-        joined: Joined,
-        earlier: Option<ConfirmationId>,
-    ) -> Result<Opened, String> {
+    /// Opens a confirmation for the runs of one message; an error is what the person reads, and nothing is started. Where
+    /// something must be found out before and was not, the answer is what to look for.
+    pub fn open(&self, wanted: &[Wanted<'_>], joined: Joined, before: &Before<'_>) -> Result<Opened, String> {
+        let &Before { earlier, id, found } = before;
         let Some(first) = wanted.first() else { return Err("there is nothing to ask about".into()) };
-        if joined.show.dry_run == DryRun::Required {
+        let looks = self.looks(wanted, &joined)?;
+        let found = found.filter(|found| found.covers(&looks));
+        if joined.requirements.iter().any(|requirement| requirement.exclude_editor) {
             return Err(format!(
-                "{} needs a dry run before anybody is asked, and dry runs are not there in this version. It was not started",
+                "{} must not be approved by whoever last edited it, and who that is nobody knows: it comes from files. It was not started",
                 first.action.reference
             ));
         }
-        if joined.requirements.iter().any(|requirement| requirement.exclude_editor) {
+        if joined.show.dry_run == DryRun::Required
+            && let Some(why) = found.and_then(|found| found.dry_runs.iter().find_map(|dry| dry.failed.as_ref()))
+        {
+            let action = &first.action.reference;
             return Err(format!(
-                "{} must not be approved by whoever last edited it, and who that is is not known in this version. It was not started",
-                first.action.reference
+                "{action} needs a dry run before anybody is asked, and it failed: {why}. It was not started"
             ));
         }
         for one in wanted {
@@ -244,10 +257,10 @@ impl<'a> Asker<'a> {
         let origin = place(first.root);
         let stamped = stamps(&joined.rules);
         let asked: Vec<_> = wanted.iter().map(|w| (w.execution, w.action, w.params)).collect();
-        let digest = self.digest(&asked, first.root, &stamped, &requester);
+        let wish = self.digest(&asked, first.root, &stamped, &requester, &Found::default());
         // A task is a step of its own, however equal: only requests join.
         if first.execution.parent.is_none()
-            && let Some(record) = self.same(&digest, &requester)?.filter(|record| Some(record.id) != earlier)
+            && let Some(record) = self.same(&wish, &requester)?.filter(|record| Some(record.id) != earlier)
         {
             return Ok(Opened::Joined(Box::new(record)));
         }
@@ -255,9 +268,13 @@ impl<'a> Asker<'a> {
         if earlier.is_none() {
             self.fits(&requester, origin.as_ref())?;
         }
-        let runs = wanted.iter().map(|w| (w.execution.id, self.shown(w, &joined.show))).collect();
+        let digest = match found {
+            Some(found) => self.digest(&asked, first.root, &stamped, &requester, found),
+            None => wish,
+        };
+        let runs = wanted.iter().map(|w| (w.execution.id, self.shown(w, &joined.show, &looks, found))).collect();
         let opening = Opening {
-            id: ConfirmationId::draw_after(earlier, self.ids, self.now),
+            id: id.unwrap_or_else(|| ConfirmationId::draw_after(earlier, self.ids, self.now)),
             code: Code::draw(self.ids, self.length, |code| self.is_taken(code)),
             kind: Kind::Gate,
             runs,
@@ -268,21 +285,79 @@ impl<'a> Asker<'a> {
             source: source(first.root),
             origin,
             command: first.command.clone(),
-            places: self.places(&joined, first.root),
+            places: self.places(&joined, first.root, found),
             joined,
             secrets: wanted.iter().flat_map(|w| w.secrets.clone()).collect(),
             epoch: self.epoch(),
             task: None,
             retry_of: earlier,
+            found: found.cloned().unwrap_or_default(),
+            wish: (digest != wish).then_some(wish),
         };
-        self.hold(opening)
+        if looks.is_empty() || found.is_some() {
+            return self.hold(opening);
+        }
+        // Whether it could be asked at all is known before anything is run for it.
+        let (requester, id) = (opening.requester.person.clone(), opening.id);
+        let would_be = self.decide_to_hold(opening)?;
+        if first.execution.parent.is_none() {
+            let stages = crate::looking::stages(self.store)?;
+            let of_requester = || stages.iter().filter(|stage| stage.requester == requester && stage.id != id);
+            if let Some(same) = of_requester().find(|stage| stage.wish == wish && stage.earlier.is_none()) {
+                return Ok(Opened::Looked(same.runs.first().copied().unwrap_or(first.execution.id)));
+            }
+            if of_requester().count() >= OpenLimits::default().requester {
+                return Err("so much is being looked up for you that this must wait; try again in a minute".into());
+            }
+        }
+        let stage = Stage {
+            id,
+            root: first.execution.root,
+            runs: wanted.iter().map(|w| w.execution.id).collect(),
+            requester,
+            wish,
+            command: first.command.clone(),
+            secrets: wanted.iter().flat_map(|w| w.secrets.clone()).collect(),
+            earlier,
+            looks,
+            at: self.now,
+        };
+        Ok(Opened::Looks(Box::new(stage), Box::new(would_be)))
+    }
+
+    /// What must be found out before anybody is asked.
+    fn looks(&self, wanted: &[Wanted<'_>], joined: &Joined) -> Result<Vec<Look>, String> {
+        let mut looks = Vec::new();
+        for one in wanted.iter().filter(|_| joined.show.dry_run != DryRun::Off) {
+            let own = one.action.tag(looks::DRY_RUN).and_then(|name| name.parse().ok());
+            let named =
+                if joined.show.dry_runs.is_empty() { own.into_iter().collect() } else { joined.show.dry_runs.clone() };
+            if named.is_empty() && joined.show.dry_run == DryRun::Required {
+                return Err(format!(
+                    "{} needs a dry run before anybody is asked, and neither the rule nor a tag `{}` of the action names one. It was not started",
+                    one.action.reference,
+                    looks::DRY_RUN
+                ));
+            }
+            looks.extend(named.into_iter().map(|action| Look { run: Some(one.execution.id), action }));
+        }
+        let asked = joined.requirements.iter().flat_map(|requirement| &requirement.who);
+        let later = joined.escalate.iter().flat_map(|escalation| &escalation.add_who);
+        let on_call = asked.chain(later).chain(joined.break_glass.iter().flatten()).filter_map(|who| match who {
+            Who::OnCall(action) => Some(Look { run: None, action: action.clone() }),
+            _ => None,
+        });
+        looks.extend(on_call);
+        looks.sort();
+        looks.dedup();
+        Ok(looks)
     }
 
     /// Where else it is asked: what rules name, in private where they want that, and to the requester when there is no
     /// other place.
-    pub fn places(&self, joined: &Joined, root: &Execution) -> Vec<Place> {
+    pub fn places(&self, joined: &Joined, root: &Execution, found: Option<&Found>) -> Vec<Place> {
         let mut places = also(joined);
-        let directory = self.directory();
+        let directory = self.directory_with(found);
         if joined.dm {
             let asked = joined.requirements.iter().flat_map(|r| &r.who).flat_map(|who| directory.members(who));
             let identities = asked.take(MOST_ASKED).flat_map(|person| person.identities);
@@ -296,13 +371,17 @@ impl<'a> Asker<'a> {
         places
     }
 
+    fn decide_to_hold(&self, opening: Opening) -> Result<Decision, String> {
+        let rules = self.rules();
+        let directory =
+            People { store: self.store, on_call: Some(opening.found.on_call.clone()).filter(|f| !f.is_empty()) };
+        let never = |_: &Record| Ok(());
+        decide::hold(opening, &self.world(&directory, &never, &rules, "")).map_err(|text| text.plain())
+    }
+
     /// Asks, if anybody can answer.
     pub fn hold(&self, opening: Opening) -> Result<Opened, String> {
-        let rules = self.rules();
-        let directory = self.directory();
-        let never = |_: &Record| Ok(());
-        let world = self.world(&directory, &never, &rules, "");
-        let mut decision = decide::hold(opening, &world).map_err(|text| text.plain())?;
+        let mut decision = self.decide_to_hold(opening)?;
         self.pace(&mut decision);
         for copy in &mut decision.record.copies {
             // What the outbox holds for the network inside of this store is as good as posted.
@@ -332,7 +411,7 @@ impl<'a> Asker<'a> {
     }
 
     /// What people see of a run. Of the runner's parameters those that the action or its caller speaks of.
-    fn shown(&self, wanted: &Wanted<'_>, show: &Show) -> ShownRun {
+    fn shown(&self, wanted: &Wanted<'_>, show: &Show, looks: &[Look], found: Option<&Found>) -> ShownRun {
         let speaks = |name: &Str| {
             let own = wanted.action.parameters.contains_key(name);
             own || wanted.execution.request.params.contains_key(name)
@@ -350,6 +429,18 @@ impl<'a> Asker<'a> {
         if !computed.is_empty() {
             run.impact.push(format!("decided at run time: {}", computed.join(", ")));
         }
+        let own = wanted.execution.id;
+        match found {
+            Some(found) => {
+                run.impact.extend(found.dry_runs.iter().filter(|dry| dry.run == own).map(|dry| dry.line.clone()));
+            }
+            None => run.impact.extend(
+                looks
+                    .iter()
+                    .filter(|look| look.run == Some(own))
+                    .map(|look| format!("Dry run: {} would be run first", look.action)),
+            ),
+        }
         run
     }
 
@@ -366,7 +457,7 @@ impl<'a> Asker<'a> {
     /// Decides what an event does to a record. `held` are the executions that it holds, as they are now.
     pub fn decide(&self, record: &Record, event: &Event, held: &[Execution], root: &Execution) -> Decision {
         let rules = self.rules();
-        let directory = self.directory();
+        let directory = self.directory_of(record);
         let recheck = |record: &Record| self.recheck(record, held, root);
         let release = self.ids.hex(16);
         let mut world = self.world(&directory, &recheck, &rules, &release);
@@ -382,7 +473,7 @@ impl<'a> Asker<'a> {
     /// Whether whoever answers may know that there is such a confirmation.
     pub fn may_see(&self, record: &Record, answer: &decide::Answer) -> bool {
         let rules = self.rules();
-        let directory = self.directory();
+        let directory = self.directory_of(record);
         decide::may_see(record, answer, &self.world(&directory, &|_| Ok(()), &rules, ""))
     }
 
@@ -409,7 +500,16 @@ impl<'a> Asker<'a> {
     }
 
     pub fn directory(&self) -> People<'a> {
-        People { store: self.store }
+        self.directory_with(None)
+    }
+
+    /// The people, with those on call as they were found out last for a record.
+    pub fn directory_of(&self, record: &Record) -> People<'a> {
+        self.directory_with(Some(&record.found))
+    }
+
+    fn directory_with(&self, found: Option<&Found>) -> People<'a> {
+        People { store: self.store, on_call: found.map(|found| found.on_call.clone()) }
     }
 
     /// The life of the store: none before it was ever restored from a backup.
@@ -445,7 +545,7 @@ impl<'a> Asker<'a> {
             return Err(Cause::SecretChanged);
         }
         let asked: Vec<_> = held.iter().zip(&actions).map(|(e, action)| (e, *action, &e.request.params)).collect();
-        if self.digest(&asked, root, &stamps(&record.rules), &record.requester) != record.digest {
+        if self.digest(&asked, root, &stamps(&record.rules), &record.requester, &record.found) != record.digest {
             return Err(Cause::ActionChanged);
         }
         self.requester_may(record, if root.id == held.first().map_or(root.id, |e| e.id) { &actions } else { &[] })
@@ -477,6 +577,7 @@ impl<'a> Asker<'a> {
         root: &Execution,
         rules: &[(String, String)],
         requester: &Requester,
+        found: &Found,
     ) -> Digest {
         let (channel, epoch) = (place(root).map(|p| p.channel_id()), self.epoch());
         let known: Vec<_> = runs
@@ -485,14 +586,15 @@ impl<'a> Asker<'a> {
                 let children = self.content.children(action);
                 let action_sha = closure::request_sha(action, &execution.request);
                 let closure_sha = closure::closure_sha(&children);
-                (*action, *params, user(execution), action_sha, closure_sha, self.content.prepared(action))
+                let dry_run_sha = found.sha_of(execution.id);
+                (*action, *params, user(execution), action_sha, closure_sha, self.content.prepared(action), dry_run_sha)
             })
             .collect();
         let secrets: Vec<_> = known.iter().map(|k| move |name: &str| k.5.is_secret(name)).collect();
         let asked: Vec<Asked<'_>> = known
             .iter()
             .zip(&secrets)
-            .map(|((action, params, run_as, action_sha, closure_sha, _), is_secret)| Asked {
+            .map(|((action, params, run_as, action_sha, closure_sha, _, dry_run_sha), is_secret)| Asked {
                 action: &action.reference,
                 action_sha,
                 params,
@@ -503,7 +605,7 @@ impl<'a> Asker<'a> {
                 channel: channel.as_deref(),
                 closure_sha: closure_sha.as_deref(),
                 rules,
-                dry_run_sha: None,
+                dry_run_sha: dry_run_sha.as_deref(),
                 epoch: epoch.as_deref(),
             })
             .collect();
@@ -614,6 +716,10 @@ pub(crate) enum Opened {
     Held(Box<Decision>),
     /// The same request waits already.
     Joined(Box<Record>),
+    /// Something must be found out first. The decision is what it would be without.
+    Looks(Box<Stage>, Box<Decision>),
+    /// The same is being found out already, for this run.
+    Looked(ExecutionId),
 }
 
 /// The engine itself and people in chat without an account run things under names that have no record.
@@ -720,6 +826,8 @@ pub(crate) fn also(joined: &Joined) -> Vec<Place> {
 /// The people whom the store knows.
 pub(crate) struct People<'a> {
     store: &'a dyn Store,
+    /// Who is on call, by the action that was asked; nothing while nobody asked.
+    on_call: Option<BTreeMap<ActionRef, Vec<PersonId>>>,
 }
 
 impl People<'_> {
@@ -746,8 +854,11 @@ impl Directory for People<'_> {
     }
 
     fn on_call(&self, action: &ActionRef) -> Vec<PersonId> {
-        tracing::warn!(%action, "who is on call cannot be asked in this version, so nobody is");
-        Vec::new()
+        self.on_call.as_ref().and_then(|found| found.get(action)).cloned().unwrap_or_default()
+    }
+
+    fn knows(&self, who: &Who) -> bool {
+        self.on_call.is_some() || !matches!(who, Who::OnCall(_))
     }
 
     fn may_run(&self, person: &Person) -> bool {
@@ -765,7 +876,11 @@ impl Directory for People<'_> {
                     Vec::new()
                 }
             },
-            Who::Requester | Who::OnCall(_) => Vec::new(),
+            Who::OnCall(action) => {
+                let names = self.on_call(action);
+                names.iter().filter_map(|id| self.store.user(id.user_name()?).ok().flatten()).collect()
+            }
+            Who::Requester => Vec::new(),
         };
         // Before anything more is read of them: of many users few are of a set.
         let fits = |user: &&squall_store::User| match who {

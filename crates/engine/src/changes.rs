@@ -6,7 +6,7 @@
 //! Start reading at [`Engine::review_open`].
 
 use crate::asking::EPOCH;
-use crate::confirmation::Event;
+use crate::confirmation::{Event, Record};
 use crate::turn::Input;
 use crate::{Engine, Refusal, locked};
 use squall_model::{ExecutionId, Timestamp, Value};
@@ -184,11 +184,15 @@ impl Engine {
 
     /// After a start: answers that were received before, then every open confirmation hears that the server was away.
     pub(crate) async fn recover_confirmations(&self) -> Result<(), Refusal> {
+        self.recover_looks()?;
         self.empty_inbox().await?;
         let now = self.now();
         let (last, left) = self.last_trace()?;
         for (root, id) in self.open()? {
             let Some(row) = self.store().confirmation(&id)? else { continue };
+            if let Some(record) = Record::from_json(&row.json).ok().filter(|record| record.looking) {
+                self.look_again(record, root);
+            }
             let last = last.max(row.held_at);
             let away = now.since(last);
             if now < row.held_at || (away >= AWAY && now < row.expires_at) {

@@ -61,7 +61,8 @@ impl Engine {
             trees.insert(row.root);
             waits.push(async move {
                 if row.kind == DueKind::Deadline {
-                    self.answers_before(row.at).await;
+                    let about = self.store().confirmation_of(row.owner).ok().flatten();
+                    self.answers_before(row.at, about.as_ref().map_or("", |about| &about.id)).await;
                 }
                 self.send(row.root, Input::Due(row.clone())).await
             });

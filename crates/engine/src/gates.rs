@@ -148,6 +148,10 @@ fn rendered(
     if request.source == Source::Chat {
         return params::cast_alias(&prepared, request.params.clone()).map_err(invalid);
     }
+    // What the engine hands on was typed or rendered by somebody else before, and is data.
+    if request.source == Source::Internal {
+        return params::cast(&prepared, request.params.clone()).map_err(invalid);
+    }
     let lookup = engine.request_lookup(&request.who);
     let lookup = lookup.lookup();
     let host = Noting { host: &lookup, seen };

@@ -22,15 +22,22 @@ pub(crate) const LIST: &str = "inbox";
 /// Entries that a start reads at once.
 const PAGE: usize = 1_000;
 /// How often a deadline looks whether earlier answers are decided, and how long it waits at most: longer than any disk
-/// that still works takes.
+/// that still works takes, and than it takes to find out who is on call.
 const LOOK: Duration = Duration::from_millis(1);
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Answers that were received and are not decided.
 #[derive(Default)]
 pub(crate) struct InFlight {
     next: u64,
-    since: BTreeMap<u64, Timestamp>,
+    since: BTreeMap<u64, Flying>,
+}
+
+/// One of them.
+struct Flying {
+    at: Timestamp,
+    /// The confirmation that it is about, once that is known.
+    about: Option<String>,
 }
 
 /// That something was received, and when. Deadlines of that moment and later wait until this is dropped.
@@ -62,7 +69,7 @@ impl Engine {
         let mut flying = locked(&self.inner.in_flight);
         flying.next += 1;
         let seq = flying.next;
-        flying.since.insert(seq, at);
+        flying.since.insert(seq, Flying { at, about: None });
         Received { engine: self.clone(), at, seq }
     }
 
@@ -71,8 +78,11 @@ impl Engine {
         &self,
         confirmation: &str,
         answer: Given,
-        _received: Received,
+        received: Received,
     ) -> Result<(Outcome, Option<String>), Refusal> {
+        if let Some(flying) = locked(&self.inner.in_flight).since.get_mut(&received.seq) {
+            flying.about = Some(confirmation.to_owned());
+        }
         self.watch_clock().await;
         let key = format!("{:020}/{:020}", answer.received_at.micros(), answer.seq);
         let waiting = Waiting { confirmation: confirmation.to_owned(), answer };
@@ -90,10 +100,11 @@ impl Engine {
         };
         if row.is_open() && waiting.answer.received_at >= row.expires_at {
             // Too late. Who is told so is told the truth: first it ends, whatever it is that ends it.
-            self.answers_before(row.expires_at).await;
+            self.answers_before(row.expires_at, &id).await;
             let event = Box::new(Event::Due(Due::Expire));
             self.insist(row.root, Input::Confirm { id: id.clone(), event, inbox: None }).await;
         }
+        self.look_before_answer(&row, waiting.answer.seq).await;
         let event = Box::new(Event::Answer(Box::new(waiting.answer)));
         match self.insist(row.root, Input::Confirm { id, event, inbox: Some(key.clone()) }).await {
             Answer::Confirmed { outcome, told } => Ok((outcome, told)),
@@ -132,10 +143,14 @@ impl Engine {
         }
     }
 
-    /// Waits until every answer that was received before `deadline` is decided.
-    pub(crate) async fn answers_before(&self, deadline: Timestamp) {
+    /// Waits until every answer about a confirmation that was received before `deadline` is decided, and all of which nobody
+    /// knows yet what they are about.
+    pub(crate) async fn answers_before(&self, deadline: Timestamp, confirmation: &str) {
         let mut waited = Duration::ZERO;
-        while waited < PATIENCE && locked(&self.inner.in_flight).since.values().any(|at| *at < deadline) {
+        let matters = |flying: &Flying| {
+            flying.at < deadline && flying.about.as_ref().is_none_or(|about| about.eq_ignore_ascii_case(confirmation))
+        };
+        while waited < PATIENCE && locked(&self.inner.in_flight).since.values().any(matters) {
             self.inner.runtime.sleep(LOOK).await;
             waited += LOOK;
         }

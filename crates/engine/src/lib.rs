@@ -28,6 +28,7 @@ pub mod inquiries;
 mod items;
 pub mod labelled;
 pub mod limits;
+mod looking;
 mod lookup;
 mod mailbox;
 mod native;

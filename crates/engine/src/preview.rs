@@ -1,8 +1,9 @@
 //! What would be asked about a request, whom, and what they would read. Nothing is stored and nobody is told.
 
-use crate::asking::{Opened, Wanted};
+use crate::asking::{Before, Opened, Wanted};
 use crate::confirmation::lint;
-use crate::confirmation::people::{Question, candidates};
+use crate::confirmation::looks::Look;
+use crate::confirmation::people::{Question, Requirement, Who, candidates};
 use crate::confirmation::record::Record;
 use crate::people::Principal;
 use crate::refusal::Refusal;
@@ -35,6 +36,8 @@ pub struct Asked {
     pub candidates: Vec<Vec<String>>,
     /// What they would read.
     pub text: String,
+    /// What would be found out first.
+    pub looks: Vec<Look>,
 }
 
 impl Engine {
@@ -75,22 +78,30 @@ impl Engine {
             Ok(None) => return Ok(Preview::Runs),
             Ok(Some(joined)) => joined,
         };
-        Ok(match asker.open(&wanted, joined, None) {
+        Ok(match asker.open(&wanted, joined, &Before::default()) {
             Err(text) => Preview::Refused(text),
             Ok(Opened::Joined(record)) => Preview::Joins(record),
-            Ok(Opened::Held(decision)) => Preview::Asks(Box::new(self.asked(decision.record))),
+            Ok(Opened::Looked(first)) => {
+                Preview::Refused(format!("the same request waits already as execution {first}"))
+            }
+            Ok(Opened::Held(decision)) => Preview::Asks(Box::new(self.asked(decision.record, Vec::new()))),
+            Ok(Opened::Looks(stage, would_be)) => Preview::Asks(Box::new(self.asked(would_be.record, stage.looks))),
         })
     }
 
-    fn asked(&self, record: Record) -> Asked {
+    fn asked(&self, record: Record, looks: Vec<Look>) -> Asked {
         let candidates = self.with_directory(|directory| {
             let (requester, editors) = (&record.requester, &record.editors);
             let question = Question { requester, editors, trust_legacy_bots: false, directory };
-            let names = |r| candidates(r, &question).into_iter().map(|(_, shown)| shown).collect();
+            let names = |r: &Requirement| {
+                let known = candidates(r, &question).into_iter().map(|(_, shown)| shown);
+                let later = r.who.iter().filter(|who| matches!(who, Who::OnCall(_)));
+                known.chain(later.map(|who| format!("whoever is {}", who.shown()))).collect()
+            };
             record.requirements.iter().map(names).collect()
         });
         let text = self.shown(&record).replace(&record.code.to_string(), NO_CODE);
-        Asked { record, candidates, text }
+        Asked { record, candidates, text, looks }
     }
 
     /// What is wrong with what packs and rules declare about confirmations, with the people as they are now.
@@ -148,6 +159,10 @@ fn asks(question: &Asked) -> Value {
         ])
     };
     let requirements = record.requirements.iter().zip(&question.candidates).map(requirement);
+    let looks = question.looks.iter().map(|look| {
+        let what = if look.run.is_some() { "dry run" } else { "who is on call" };
+        Value::from_pairs([("what", Value::from(what)), ("action", look.action.to_string().into())])
+    });
     let places = record.copies.iter().map(|copy| Value::from(copy.place.channel_id()));
     Value::from_pairs([
         ("outcome", Value::from("asks")),
@@ -156,6 +171,7 @@ fn asks(question: &Asked) -> Value {
         ("requirements", requirements.collect::<Vec<_>>().into()),
         ("via", record.ways.iter().map(|way| Value::from(way.as_str())).collect::<Vec<_>>().into()),
         ("timeout_seconds", (record.timeout_ms / 1_000).into()),
+        ("looks", looks.collect::<Vec<_>>().into()),
         ("asked_in", places.collect::<Vec<_>>().into()),
         ("requester", record.requester.shown.as_str().into()),
         ("fingerprint", record.digest.fingerprint().into()),

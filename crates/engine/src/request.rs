@@ -1,6 +1,6 @@
 //! The one door: what wants to run comes in here, passes the gates, is stored, and only then acknowledged.
 
-use crate::asking::{self, Asker, Opened, Wanted};
+use crate::asking::{self, Asker, Before, Opened, Waiting, Wanted};
 use crate::noting::{Noting, SecretVersion, Seen};
 use crate::people::{Principal, Via, Wish, authorize};
 use crate::refusal::Refusal;
@@ -163,8 +163,13 @@ impl Engine {
                 let passed = Passed { execution: Execution::new(id, requested, self.now()), seen };
                 let asking = Asking { confirm: &request.confirm, on_hold: request.on_hold, ..Asking::default() };
                 match self.held_or_not(&content, vec![passed], &asking)? {
-                    Held::Already(first) => self.stored(first).map(Tried::Stored),
-                    Held::Waits(requested, along) => self.store_held(requested, request.key.clone(), along).await,
+                    Held::Already(first) => self.until_asked(first).await.map(Tried::Stored),
+                    Held::Waits(requested, along) => {
+                        match self.store_held(requested, request.key.clone(), along).await? {
+                            Tried::Stored(stored) => self.until_asked(stored.id).await.map(Tried::Stored),
+                            overtaken => Ok(overtaken),
+                        }
+                    }
                     Held::Runs(requested, along) => {
                         self.store_request(requested, request.key.clone(), along).await.map(Tried::Stored)
                     }
@@ -182,10 +187,6 @@ impl Engine {
                 Err(Refusal::Stillborn { execution: id, message })
             }
         }
-    }
-
-    fn stored(&self, id: ExecutionId) -> Result<Execution, Refusal> {
-        self.store().execution(id)?.ok_or_else(|| Refusal::no_execution(id))
     }
 
     /// The last gate: whether people must be asked before the runs of one message start. All wait when one must.
@@ -263,7 +264,7 @@ impl Engine {
             let cleared = |(_, params, execution, _): Known| Requested { execution, finals: Some(params) };
             return Ok(Held::Runs(known.into_iter().map(cleared).collect(), along));
         };
-        let decision = match asker.open(&wanted, joined, None).map_err(Refusal::Invalid)? {
+        let (decision, stage) = match asker.open(&wanted, joined, &Before::default()).map_err(Refusal::Invalid)? {
             Opened::Joined(record) if asking.on_hold == OnHold::Reject => {
                 return Err(Refusal::Held(Box::new(record.to_value())));
             }
@@ -271,16 +272,30 @@ impl Engine {
                 let first = record.runs.first().map(|(id, _)| *id);
                 return first.map(Held::Already).ok_or_else(|| Refusal::Broken("a confirmation holds nothing".into()));
             }
-            Opened::Held(decision) => decision,
+            Opened::Looked(_) if asking.on_hold == OnHold::Reject => {
+                return Err(Refusal::Held(Box::new(Value::from_pairs([("state", "preparing")]))));
+            }
+            Opened::Looked(first) => return Ok(Held::Already(first)),
+            Opened::Held(decision) => (decision, None),
+            Opened::Looks(stage, would_be) => (would_be, Some(stage)),
         };
         drop(wanted);
         if asking.on_hold == OnHold::Reject {
             return Err(Refusal::Held(Box::new(decision.record.to_value())));
         }
         let root = known.first().map_or(ExecutionId([0; 12]), |(_, _, execution, _)| execution.root);
-        along.extend(asking::ops(&decision, None, root, now));
+        let waiting = match &stage {
+            Some(stage) => {
+                along.push(stage.op());
+                Waiting::Looks(stage)
+            }
+            None => {
+                along.extend(asking::ops(&decision, None, root, now));
+                Waiting::Asked(&decision.record)
+            }
+        };
         let held = |(_, params, mut execution, _): Known| {
-            asking::hold(&mut execution, params, &decision.record, asking.confirm);
+            asking::hold(&mut execution, params, &waiting, asking.confirm);
             Requested { execution, finals: None }
         };
         Ok(Held::Waits(known.into_iter().map(held).collect(), along))

@@ -19,10 +19,12 @@ mod steering;
 mod workflows;
 
 use crate::confirmation::decide::Outcome as Decided;
+use crate::confirmation::looks::Found;
 use crate::confirmation::{self, Event};
 use crate::definitions::Definitions;
 use crate::event;
 use crate::limits;
+use crate::looking::Stage;
 use crate::lookup::{Datastore, Lookup, Overlay};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -64,6 +66,8 @@ pub(crate) enum Input {
     Confirm { id: String, event: Box<Event>, inbox: Option<String> },
     /// Something changed that a confirmation is about.
     Review { id: String },
+    /// What had to be found out before people are asked.
+    Looked { stage: Box<Stage>, found: Found },
 }
 
 /// A new execution; what nobody is asked about comes with the final parameters that the gate saw.
@@ -101,6 +105,12 @@ pub(crate) enum Effect {
     Due,
     /// An action asks the engine for something.
     Call(Box<calls::Asked>),
+    /// Something must be found out before people are asked.
+    Look(Box<Stage>),
+    /// The dry runs of a confirmation are to be made once more.
+    LookAgain(Box<confirmation::Record>),
+    /// A held run waits for people by now, or is over.
+    Opened(ExecutionId),
     /// Places among a few are free again.
     Freed(Vec<String>),
     /// Something for another tree.
@@ -245,6 +255,10 @@ impl<'a> Turn<'a> {
             }
             Input::Confirm { id, event, inbox } => return self.confirm(id, event, inbox.as_deref()),
             Input::Review { id } => return self.review(id),
+            Input::Looked { stage, found } => {
+                self.looked(stage, found);
+                return Answer::Done;
+            }
         };
         let id = match input {
             Input::Insert { requested, .. } => requested.first().map_or(self.tree.root, |first| first.execution.id),
@@ -343,6 +357,7 @@ impl<'a> Turn<'a> {
             match op {
                 Op::Post(message) => self.effects.push(Effect::Posted(message.network.clone())),
                 Op::SetDue(_) => self.effects.push(Effect::Due),
+                Op::PutEntry(entry) => self.effects.extend(Stage::of(entry).map(|stage| Effect::Look(Box::new(stage)))),
                 _ => {}
             }
             self.ops.push(op.clone());

@@ -256,7 +256,7 @@ impl Engine {
         }
         self.asking(|asker| {
             use crate::confirmation::people::Directory as _;
-            let directory = asker.directory();
+            let directory = asker.directory_of(record);
             record
                 .requirements
                 .iter()

@@ -7,7 +7,7 @@ use crate::sink::Sink;
 use futures::future;
 use squall_api::Reloaded;
 use squall_chat::adapters::terminal::{NETWORK, Terminal};
-use squall_content::{Diagnostic, Loaded, Severity, Sources};
+use squall_content::{Diagnostic, Loaded, Registry, Severity, Sources};
 use squall_engine::confirmation::lint;
 use squall_engine::confirmation::policy::{self, Policy};
 use squall_engine::{Engine, Parts, Principal, Settings};
@@ -96,7 +96,7 @@ impl Loader {
         let loaded = tokio::task::spawn_blocking(move || squall_content::load(&sources)).await;
         let mut loaded = loaded.map_err(|e| format!("loading packs failed, the earlier content stays: {e}"))?;
         let before = loaded.diagnostics.len();
-        let policy = self.policy(&mut loaded.diagnostics).unwrap_or_default();
+        let policy = self.policy(&loaded.registry, &mut loaded.diagnostics).unwrap_or_default();
         let found = loaded.diagnostics.split_off(before);
         self.tell(engine, &policy, &found).await;
         loaded.diagnostics.extend(found);
@@ -121,9 +121,9 @@ impl Loader {
     }
 
     /// Reads the rules of confirmation in `confirm.d`. A broken file keeps the earlier set; without one there is none.
-    fn policy(&self, diagnostics: &mut Vec<Diagnostic>) -> Option<Arc<Policy>> {
+    fn policy(&self, registry: &Registry, diagnostics: &mut Vec<Diagnostic>) -> Option<Arc<Policy>> {
         let mut earlier = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
-        match policy::reload(earlier.clone(), &rule_files(&self.rules)) {
+        match policy::reload(earlier.clone(), &rule_files(&self.rules), registry) {
             Ok((policy, found)) => {
                 if found.iter().any(Diagnostic::is_error) {
                     tracing::error!("rules of confirmation are broken; the earlier set stays in force");
@@ -197,7 +197,7 @@ impl Server {
             last: Mutex::default(),
         });
         let mut loaded = squall_content::load(&sources);
-        let Some(policy) = loader.policy(&mut loaded.diagnostics) else {
+        let Some(policy) = loader.policy(&loaded.registry, &mut loaded.diagnostics) else {
             let broken: Vec<String> =
                 loaded.diagnostics.iter().filter(|d| d.is_error()).map(|d| d.to_string()).collect();
             return Err(StartError::Policy(broken.join("\n")));

@@ -79,6 +79,13 @@ fn told(found: &Value) -> String {
         let level = cell(&requirement, "min_assurance");
         text.push_str(&format!("  needs {} (at least {level}); could be: {who}\n", cell(&requirement, "needs")));
     }
+    for look in list(found, "looks") {
+        text.push_str(&format!(
+            "  first runs {} ({}), which changes nothing\n",
+            cell(&look, "action"),
+            cell(&look, "what")
+        ));
+    }
     let places = texts(found, "asked_in");
     if !places.is_empty() {
         text.push_str(&format!("  asked in {places}\n"));
@@ -105,9 +112,9 @@ fn check(target: &Target, paths: &[PathBuf], form: Form) -> Done {
             false => return Err(Stop::Usage(format!("{} does not exist", path.display()))),
         }
     }
-    let (rules, mut found) = policy::read(&files);
     let sources = Sources { packs: vec![target.data.join("packs")], ..Sources::default() };
     let content = squall_content::load(&sources);
+    let (rules, mut found) = policy::read_for(&files, Some(&content.registry));
     found.extend(lint::check(&content.registry, rules.as_ref(), None));
     found.extend(rules.iter().flat_map(|rules| lint::check_rules(rules, None)));
     // Who there is only the server knows; without one that part is left out.

@@ -4,24 +4,37 @@
 
 use crate::confirmation::decide::{self, Decision};
 use crate::confirmation::record::{Kind, Record};
+use crate::looking::Stage;
 use squall_model::{Execution, ExecutionId, Map, Status, Timestamp, Value};
 use squall_store::{Confirmation, Due, DueKind, Op, Outgoing};
 use std::sync::Arc;
 
 /// Turns a request into a held one: its parameters are final from now on. What its caller wanted asked is kept, for the case that it
-/// is asked about anew.
-pub(crate) fn hold(execution: &mut Execution, params: Map, record: &Record, call: &Value) {
+/// is asked about later or anew.
+pub(crate) fn hold(execution: &mut Execution, params: Map, waiting: &Waiting<'_>, call: &Value) {
+    let (id, at, shown) = match waiting {
+        Waiting::Asked(record) => (record.id, record.held_at, record.to_value()),
+        Waiting::Looks(stage) => (stage.id, stage.at, stage.to_value()),
+    };
     let mut request = (*execution.request).clone();
     request.params = params;
-    let mut kept = vec![("id", Value::from(record.id.to_string()))];
+    let mut kept = vec![("id", Value::from(id.to_string()))];
     if !call.is_null() {
         kept.push((CALL, call.clone()));
     }
     request.context.insert("confirmation".into(), Value::from_pairs(kept));
     execution.request = Arc::new(request);
-    execution.log.push((record.held_at, Status::Pending));
+    execution.log.push((at, Status::Pending));
     execution.status = Status::Pending;
-    execution.result = Value::from_pairs([("confirmation", record.to_value())]);
+    execution.result = Value::from_pairs([("confirmation", shown)]);
+}
+
+/// What a held run waits for.
+pub(crate) enum Waiting<'a> {
+    /// For people, who are asked.
+    Asked(&'a Record),
+    /// For what must be found out before.
+    Looks(&'a Stage),
 }
 
 const CALL: &str = "call";
@@ -110,7 +123,8 @@ fn message(say: &decide::Say, record: &Record, now: Timestamp) -> Option<Outgoin
 /// The stored form of a record. Requests join an equal one that is open; a task is a step of its own, however equal.
 pub(crate) fn row(record: &Record, root: ExecutionId) -> Confirmation {
     let is_request = record.kind == Kind::Gate && record.runs.first().is_some_and(|(first, _)| *first == root);
-    let joins = is_request.then(|| format!("{}/{}", record.requester.person.as_str(), record.digest.hex()));
+    let joins = is_request
+        .then(|| format!("{}/{}", record.requester.person.as_str(), record.wish.unwrap_or(record.digest).hex()));
     Confirmation {
         id: record.id.to_string(),
         code: record.code.compact(),

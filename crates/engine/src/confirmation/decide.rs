@@ -25,6 +25,7 @@ use super::answer::MIN_REASON;
 use super::code::Code;
 use super::declare::{Reason, Remind, Way};
 use super::digest::Digest;
+use super::looks::{DryRan, Found};
 use super::people::{
     Assurance, Directory, Identity, Ineligible, Label, Person, PersonId, Proof, Question, Requester, Requirement,
     eligible, filled, possible, shown_set,
@@ -36,7 +37,8 @@ use super::record::{
 };
 use super::texts::{self, Fill, ShownRun, Style, Text, text};
 use serde::{Deserialize, Serialize};
-use squall_model::{ExecutionId, Timestamp, Value};
+use squall_model::{ActionRef, ExecutionId, Timestamp, Value};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use votes::{is_by, note};
 
@@ -204,6 +206,10 @@ pub enum Event {
         /// Which copy.
         copy: usize,
     },
+    /// Who is on call was found out anew.
+    OnCall(BTreeMap<ActionRef, Vec<PersonId>>),
+    /// The dry runs were made once more before the release.
+    Looked(Vec<DryRan>),
     /// The network would not take the question yet: moves the deadline, once, before any copy was sent.
     Delayed(Duration),
 }
@@ -304,6 +310,8 @@ pub fn decide(record: &Record, event: &Event, world: &World<'_>) -> Decision {
         Event::Delivered { copy, message } => deciding.delivered(*copy, Some(message)),
         Event::NotDelivered { copy } => deciding.delivered(*copy, None),
         Event::Delayed(delay) => deciding.delayed(*delay),
+        Event::OnCall(found) => deciding.on_call(found),
+        Event::Looked(now) => deciding.looked(now),
     };
     deciding.done(outcome)
 }
@@ -324,6 +332,8 @@ struct Deciding<'a> {
     effect: Option<Effect>,
     ask_again: bool,
     review_until: Option<Timestamp>,
+    /// Whether the dry runs told the same once more.
+    is_looked: bool,
     /// What this is the decision about, different for every two.
     occasion: String,
 }
@@ -340,6 +350,7 @@ impl<'a> Deciding<'a> {
             effect: None,
             ask_again: false,
             review_until: None,
+            is_looked: false,
             occasion: format!("at {}", world.now.micros()),
         }
     }

@@ -6,11 +6,15 @@
 //!
 //! Start reading at [`declared`].
 
+mod at;
+
+pub use at::duration;
+pub(super) use at::{At, Notes};
+
 use super::digest::{canonical, sha256_hex};
 use super::people::{Assurance, Requirement, Who};
 use serde::{Deserialize, Serialize};
-use squall_model::{ActionRef, Map, Value};
-use std::cell::RefCell;
+use squall_model::{ActionRef, Value};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -141,6 +145,9 @@ pub struct Show {
     pub hide: Vec<String>,
     /// Whether a dry run is shown.
     pub dry_run: DryRun,
+    /// Actions that make it; none means the one that the action itself names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_runs: Vec<ActionRef>,
     /// Whether it must give the same at the release.
     pub recheck_dry_run: bool,
 }
@@ -284,14 +291,14 @@ pub fn declared(origin: Origin<'_>, value: &Value) -> Result<Declared, Vec<Probl
         // A policy without parameters asks for the usual.
         Value::Map(map) if map.is_empty() => Ok(plain(self_confirm())),
         Value::Map(map) => {
-            let problems = RefCell::default();
-            let at = At { value, path: Vec::new(), problems: &problems };
+            let notes = Notes::default();
+            let at = At { value, path: Vec::new(), notes: &notes };
             if let Some(Value::Str(name)) = map.get("rule") {
                 at.known(&["rule"]);
-                return settled(problems, Declared::Named(name.to_string()));
+                return settled(notes, Declared::Named(name.to_string()));
             }
             let rule = body(&at, origin.id(), Some(origin.why()), &[]);
-            settled(problems, Declared::Rule(Arc::new(rule)))
+            settled(notes, Declared::Rule(Arc::new(rule)))
         }
         _ => Err(vec![Problem {
             path: Vec::new(),
@@ -302,9 +309,35 @@ pub fn declared(origin: Origin<'_>, value: &Value) -> Result<Declared, Vec<Probl
     }
 }
 
-fn settled<T>(problems: RefCell<Vec<Problem>>, value: T) -> Result<T, Vec<Problem>> {
-    let problems = problems.into_inner();
+fn settled<T>(notes: Notes, value: T) -> Result<T, Vec<Problem>> {
+    let problems = notes.problems.into_inner();
     if problems.is_empty() { Ok(value) } else { Err(problems) }
+}
+
+/// What else is found in a declaration: the actions that it would run, and where it excludes editors.
+pub(super) fn noted(origin: Origin<'_>, value: &Value) -> Notes {
+    let notes = Notes::default();
+    if value.as_map().is_some() {
+        let at = At { value, path: Vec::new(), notes: &notes };
+        body(&at, origin.id(), Some(origin.why()), &[]);
+    }
+    notes
+}
+
+impl Notes {
+    /// Requirements that can never be met as they are meant: nobody knows who edited what.
+    pub(super) fn unknown_editors(&self) -> Vec<Problem> {
+        let message = "who last edited an action, an alias or a rule is not known: they come from files, and squall sees \
+                       the files, not who wrote them";
+        let help = "leave it out, and let the repository of the pack want a second pair of eyes for every change";
+        let one = |path: &Vec<Step>| Problem {
+            path: path.clone(),
+            at_key: true,
+            message: message.into(),
+            help: Some(help.into()),
+        };
+        self.editors.borrow().iter().map(one).collect()
+    }
 }
 
 fn self_confirm() -> Requirement {
@@ -475,10 +508,15 @@ fn one_requirement(at: &At<'_>, who_key: &'static str) -> Requirement {
         at.problem("the requester is one person, so `count` can only be 1".into());
     }
     let phrase = at.key("phrase").and_then(|p| p.text());
+    let editor = at.key("exclude_editor");
+    let exclude_editor = editor.as_ref().and_then(|e| e.boolean()).unwrap_or(false);
+    if let Some(editor) = editor.filter(|_| exclude_editor) {
+        editor.excludes_editor();
+    }
     Requirement {
         count,
         exclude_requester,
-        exclude_editor: at.key("exclude_editor").and_then(|e| e.boolean()).unwrap_or(false),
+        exclude_editor,
         min_assurance: at.key("min_assurance").and_then(|m| m.one_of(&levels)).unwrap_or(usual.min_assurance),
         phrase_hint: phrase.as_deref().map(hint),
         phrase,
@@ -506,9 +544,7 @@ pub(super) fn who(at: &At<'_>) -> Vec<Who> {
             let mut set: Vec<Who> = texts("user").into_iter().map(Who::User).collect();
             set.extend(texts("role").into_iter().map(Who::Role));
             set.extend(texts("group").into_iter().map(Who::Group));
-            for name in texts("on_call") {
-                set.extend(on_call(at, &name));
-            }
+            set.extend(at.items("on_call").iter().filter_map(|item| look(item, &item.text()?)).map(Who::OnCall));
             set
         }
         _ => {
@@ -531,7 +567,7 @@ fn who_text(at: &At<'_>, text: &str) -> Option<Who> {
         Some(("user", name)) if !name.is_empty() => Some(Who::User(name.into())),
         Some(("role", name)) if !name.is_empty() => Some(Who::Role(name.into())),
         Some(("group", name)) if !name.is_empty() => Some(Who::Group(name.into())),
-        Some(("on_call", name)) => on_call(at, name),
+        Some(("on_call", name)) => look(at, name).map(Who::OnCall),
         _ => {
             let help = "`requester`, `anyone`, `user:…`, `role:…`, `group:…` and `on_call:pack.action` are known";
             at.problem_with_help(format!("`{text}` names nobody"), help);
@@ -540,9 +576,13 @@ fn who_text(at: &At<'_>, text: &str) -> Option<Who> {
     }
 }
 
-fn on_call(at: &At<'_>, name: &str) -> Option<Who> {
+/// An action that is run to find something out.
+fn look(at: &At<'_>, name: &str) -> Option<ActionRef> {
     match name.parse() {
-        Ok(action) => Some(Who::OnCall(action)),
+        Ok(action) => {
+            at.looks_at(&action);
+            Some(action)
+        }
         Err(_) => {
             at.problem(format!("`{name}` is no action: expected `pack.name`"));
             None
@@ -587,16 +627,35 @@ fn show(at: &At<'_>) -> Show {
         Some(params) => params.texts(),
         None => Vec::new(),
     };
-    let names = [("auto", DryRun::Auto), ("required", DryRun::Required), ("off", DryRun::Off)];
-    let dry_run = match show.key("dry_run") {
-        Some(At { value: Value::Bool(false), .. }) | None => DryRun::Off,
-        Some(named) => named.one_of(&names).unwrap_or_default(),
-    };
+    let (dry_run, dry_runs) = show.key("dry_run").map(|named| dry_run(&named)).unwrap_or_default();
     Show {
         params,
         hide: show.key("hide").map(|h| h.texts()).unwrap_or_default(),
         dry_run,
+        dry_runs,
         recheck_dry_run: show.key("recheck_dry_run").and_then(|r| r.boolean()).unwrap_or(false),
+    }
+}
+
+/// `auto`, `required`, `off`, `pack.action`, or `{action: pack.action, required: true}`.
+fn dry_run(at: &At<'_>) -> (DryRun, Vec<ActionRef>) {
+    match at.value {
+        Value::Bool(false) => (DryRun::Off, Vec::new()),
+        Value::Str(text) if text.contains('.') => (DryRun::Auto, look(at, text).into_iter().collect()),
+        Value::Map(_) => {
+            at.known(&["action", "required"]);
+            let named = at.items("action");
+            if named.is_empty() {
+                at.problem("needs the key `action`".into());
+            }
+            let actions = named.iter().filter_map(|item| look(item, &item.text()?)).collect();
+            let is_required = at.key("required").and_then(|r| r.boolean()).unwrap_or(false);
+            (if is_required { DryRun::Required } else { DryRun::Auto }, actions)
+        }
+        _ => {
+            let names = [("auto", DryRun::Auto), ("required", DryRun::Required), ("off", DryRun::Off)];
+            (at.one_of(&names).unwrap_or_default(), Vec::new())
+        }
     }
 }
 
@@ -636,179 +695,6 @@ fn escalation(at: &At<'_>) -> Escalation {
         after: after.unwrap_or(TIMEOUTS.1).as_secs(),
         mention: at.key("mention").map(|m| m.texts()).unwrap_or_default(),
         add_who: at.key("add_who").map(|a| who(&a)).unwrap_or_default(),
-    }
-}
-
-/// `90`, `90s`, `15m`, `1h30m`, `7d`
-pub fn duration(text: &str) -> Option<Duration> {
-    let mut total = 0u64;
-    let mut number: Option<u64> = None;
-    for c in text.trim().chars() {
-        if let Some(digit) = c.to_digit(10) {
-            number = Some(number.unwrap_or(0).checked_mul(10)?.checked_add(u64::from(digit))?);
-            continue;
-        }
-        let unit = match c {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            _ => return None,
-        };
-        total = total.checked_add(number.take()?.checked_mul(unit)?)?;
-    }
-    match number {
-        None if total == 0 => None,
-        None => Some(Duration::from_secs(total)),
-        Some(seconds) if total == 0 => Some(Duration::from_secs(seconds)),
-        Some(_) => None,
-    }
-}
-
-/// A value with the way to it.
-pub(super) struct At<'a> {
-    pub(super) value: &'a Value,
-    pub(super) path: Vec<Step>,
-    pub(super) problems: &'a RefCell<Vec<Problem>>,
-}
-
-impl<'a> At<'a> {
-    fn step(&self, step: Step, value: &'a Value) -> At<'a> {
-        let mut path = self.path.clone();
-        path.push(step);
-        At { value, path, problems: self.problems }
-    }
-
-    pub(super) fn note(&self, path: Vec<Step>, at_key: bool, message: String, help: Option<String>) {
-        self.problems.borrow_mut().push(Problem { path, at_key, message, help });
-    }
-
-    pub(super) fn problem(&self, message: String) {
-        self.note(self.path.clone(), false, message, None);
-    }
-
-    pub(super) fn problem_with_help(&self, message: String, help: &str) {
-        self.note(self.path.clone(), false, message, Some(help.into()));
-    }
-
-    fn problem_at_key(&self, key: &str, message: String, help: Option<&str>) {
-        let mut path = self.path.clone();
-        path.push(Step::Key(key.into()));
-        self.note(path, true, message, help.map(str::to_owned));
-    }
-
-    /// Whether something inside of this value was noted.
-    fn failed(&self) -> bool {
-        self.problems.borrow().iter().any(|p| p.path.starts_with(&self.path))
-    }
-
-    fn map(&self) -> Option<&'a Map> {
-        self.value.as_map()
-    }
-
-    /// Notes every key that means nothing.
-    pub(super) fn known(&self, keys: &[&str]) {
-        let Some(map) = self.map() else {
-            return self.problem("must be a map of keys and values".into());
-        };
-        for key in map.keys().filter(|key| !keys.contains(&&***key)) {
-            let close = keys.iter().find(|known| strsim::damerau_levenshtein(known, key) <= 2);
-            let help = match close {
-                Some(close) => format!("did you mean `{close}`?"),
-                None => format!("known here: {}", keys.join(", ")),
-            };
-            self.problem_at_key(key, format!("`{key}` has no meaning here"), Some(&help));
-        }
-    }
-
-    /// The value of a key, unless absent or null.
-    pub(super) fn key(&self, key: &str) -> Option<At<'a>> {
-        let value = self.map()?.get(key).filter(|value| !value.is_null())?;
-        Some(self.step(Step::Key(key.into()), value))
-    }
-
-    /// The items of a list; one value alone counts as a list of one.
-    pub(super) fn list(&self) -> Vec<At<'a>> {
-        match self.value.as_list() {
-            Some(items) => items.iter().enumerate().map(|(n, item)| self.step(Step::Item(n), item)).collect(),
-            None => vec![At { value: self.value, path: self.path.clone(), problems: self.problems }],
-        }
-    }
-
-    pub(super) fn items(&self, key: &str) -> Vec<At<'a>> {
-        self.key(key).map(|list| list.list()).unwrap_or_default()
-    }
-
-    pub(super) fn text(&self) -> Option<String> {
-        match self.value {
-            Value::Str(text) => Some(text.to_string()),
-            _ => {
-                self.problem_with_help("must be a text".into(), "put it in quotes");
-                None
-            }
-        }
-    }
-
-    pub(super) fn texts(&self) -> Vec<String> {
-        self.list().iter().filter_map(At::text).collect()
-    }
-
-    fn places(&self) -> Vec<String> {
-        let is_place = |item: &At<'_>| {
-            let text = item.text()?;
-            let good = text.split_once(':').is_some_and(|(network, id)| !network.is_empty() && !id.is_empty());
-            if !good {
-                item.problem_with_help(
-                    format!("`{text}` is no channel"),
-                    "write `network:channel`, e.g. `slack:C0123`",
-                );
-            }
-            good.then_some(text)
-        };
-        self.list().iter().filter_map(is_place).collect()
-    }
-
-    pub(super) fn boolean(&self) -> Option<bool> {
-        let read = self.value.as_bool();
-        if read.is_none() {
-            self.problem("must be true or false".into());
-        }
-        read
-    }
-
-    fn whole(&self, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
-        let read = self.value.as_int().filter(|n| range.contains(n));
-        if read.is_none() {
-            self.problem(format!("must be a whole number from {} to {}", range.start(), range.end()));
-        }
-        read
-    }
-
-    fn duration(&self, (least, most): (Duration, Duration)) -> Option<Duration> {
-        let read = match self.value {
-            Value::Int(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
-            Value::Str(text) => duration(text),
-            _ => None,
-        };
-        let fits = read.filter(|d| (least..=most).contains(d));
-        if fits.is_none() {
-            let days = most.as_secs() / 86_400;
-            self.problem_with_help(
-                format!("must be a duration from {} s to {days} d", least.as_secs()),
-                "write `90s`, `15m`, `1h30m` or `7d`",
-            );
-        }
-        fits
-    }
-
-    pub(super) fn one_of<T: Copy>(&self, names: &[(&str, T)]) -> Option<T> {
-        let text = self.value.as_str();
-        let found = text.and_then(|text| names.iter().find(|(name, _)| *name == text)).map(|(_, value)| *value);
-        if found.is_none() {
-            let known: Vec<_> = names.iter().map(|(name, _)| *name).collect();
-            self.problem(format!("must be one of {}", known.join(", ")));
-        }
-        found
     }
 }
 

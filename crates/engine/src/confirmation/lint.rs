@@ -1,13 +1,14 @@
 //! What is wrong with confirmations as packs and rules declare them, found before anybody runs anything.
 //!
-//! Four kinds: a declaration that cannot be meant, a rule that is named and does not exist, a requirement that nobody can meet,
-//! and a confirmation that a pack builds itself out of the datastore. Each is a diagnostic with its place.
+//! Five kinds: a declaration that cannot be meant, a rule that is named and does not exist, a requirement that nobody can meet,
+//! a confirmation that a pack builds itself out of the datastore, and a dry run or look-up by an action that may change something. Each is a diagnostic with its place.
 //!
 //! Start reading at [`check`].
 
 use super::declare::{Declared, Origin, Problem, Rule, declared};
+use super::looks::{DRY_RUN, Objection, TAG_IT, usable};
 use super::people::{Directory, Question, Requester, Requirement, Who, candidates};
-use super::policy::{Policy, place};
+use super::policy::{NOT_READ_ONLY, Policy, objection, place};
 use squall_content::{Action, Alias, Registry};
 use squall_model::{ActionRef, Value};
 use squall_yaml::{Diagnostic, Kind, Node, Options, Span};
@@ -37,8 +38,9 @@ struct Written<'a> {
 pub fn check(registry: &Registry, rules: Option<&Policy>, people: Option<&dyn Directory>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for written in all_written(registry) {
-        found.extend(check_written(&written, rules, people));
+        found.extend(check_written(&written, registry, rules, people));
     }
+    found.extend(dangerous_dry_runs(registry));
     found.extend(home_made(registry));
     found
 }
@@ -47,10 +49,7 @@ fn all_written(registry: &Registry) -> Vec<Written<'_>> {
     const TOP: &[&[&str]] = &[&["confirm"]];
     const ALIAS: &[&[&str]] = &[&["extra", "squall", "confirm"], &["confirm"]];
     const PARAMETERS: &[&[&str]] = &[&["parameters"]];
-    let file = |reference: &ActionRef, relative: &str| {
-        let dir = registry.packs.iter().find(|(name, _)| ***name == *reference.pack).map(|(_, pack)| pack.path.clone());
-        dir.unwrap_or_default().join(relative)
-    };
+    let file = |reference: &ActionRef, relative: &str| file(registry, reference, relative);
     let mut all = Vec::new();
     for action in registry.actions.values().filter(|a| !a.is_builtin) {
         let file = file(&action.reference, &action.metadata_file);
@@ -74,6 +73,12 @@ fn all_written(registry: &Registry) -> Vec<Written<'_>> {
         all.push(Written { origin, value, file, paths: PARAMETERS });
     }
     all
+}
+
+/// A file of a pack.
+fn file(registry: &Registry, reference: &ActionRef, relative: &str) -> PathBuf {
+    let dir = registry.packs.iter().find(|(name, _)| ***name == *reference.pack).map(|(_, pack)| pack.path.clone());
+    dir.unwrap_or_default().join(relative)
 }
 
 /// The text of a file and the node of the declaration in it.
@@ -101,17 +106,14 @@ impl Source {
     }
 }
 
-fn check_written(written: &Written<'_>, rules: Option<&Policy>, people: Option<&dyn Directory>) -> Vec<Diagnostic> {
-    let problem = |source: &Source, problem: &Problem| {
-        let span = source.node.as_ref().map(|node| place(problem, node));
-        let plain = Problem { help: None, ..problem.clone() };
-        let diagnostic = source.at(span, Diagnostic::error(DECLARATION, plain.to_string()), "here");
-        match &problem.help {
-            Some(help) => diagnostic.help(help.clone()),
-            None => diagnostic,
-        }
-    };
-    match declared(written.origin, &written.value) {
+fn check_written(
+    written: &Written<'_>,
+    registry: &Registry,
+    rules: Option<&Policy>,
+    people: Option<&dyn Directory>,
+) -> Vec<Diagnostic> {
+    let mut found = dangerous_looks(written, registry);
+    found.extend(match declared(written.origin, &written.value) {
         Err(problems) => {
             let source = source(written);
             problems.iter().map(|p| problem(&source, p)).collect()
@@ -129,7 +131,64 @@ fn check_written(written: &Written<'_>, rules: Option<&Policy>, people: Option<&
             let lonely = unmet(&rule, people);
             if lonely.is_empty() { Vec::new() } else { told(&lonely, &source(written)) }
         }
+    });
+    found
+}
+
+fn problem(source: &Source, problem: &Problem) -> Diagnostic {
+    let span = source.node.as_ref().map(|node| place(problem, node));
+    let plain = Problem { help: None, ..problem.clone() };
+    let diagnostic = source.at(span, Diagnostic::error(DECLARATION, plain.to_string()), "here");
+    match &problem.help {
+        Some(help) => diagnostic.help(help.clone()),
+        None => diagnostic,
     }
+}
+
+/// Actions that a declaration has run to find something out and that may change something; editors that nobody knows.
+fn dangerous_looks(written: &Written<'_>, registry: &Registry) -> Vec<Diagnostic> {
+    let notes = super::declare::noted(written.origin, &written.value);
+    let editors = notes.unknown_editors();
+    let looks = notes.looks.into_inner();
+    if looks.is_empty() && editors.is_empty() {
+        return Vec::new();
+    }
+    let source = source(written);
+    let Some(node) = &source.node else { return Vec::new() };
+    let looks = looks.iter().filter_map(|look| objection(look, registry, node, &source.text));
+    let mut found: Vec<Diagnostic> = looks.map(|diagnostic| diagnostic.in_file(&source.name)).collect();
+    found.extend(editors.iter().map(|editor| problem(&source, editor)));
+    found
+}
+
+/// Dry runs that actions name for themselves.
+fn dangerous_dry_runs(registry: &Registry) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for action in registry.actions.values().filter(|a| !a.is_builtin) {
+        let Some(name) = action.tag(DRY_RUN) else { continue };
+        let value = Value::from(name.clone());
+        let file = file(registry, &action.reference, &action.metadata_file);
+        let written = Written { origin: Origin::Action(&action.reference), value, file, paths: &[&["tags"]] };
+        let why = match name.parse().map(|reference| usable(registry, &reference).err()) {
+            Ok(None) => continue,
+            Ok(Some(Objection::Missing(why))) => {
+                Diagnostic::warning(NOT_READ_ONLY, format!("{why}, so there is no dry run"))
+            }
+            Ok(Some(Objection::Dangerous(why))) => Diagnostic::error(NOT_READ_ONLY, why).help(TAG_IT),
+            Err(_) => Diagnostic::error(NOT_READ_ONLY, format!("`{name}` is no action: expected `pack.name`")),
+        };
+        let source = source(&written);
+        let tag = source.node.as_ref().and_then(|tags| tag_value(tags, DRY_RUN));
+        found.push(source.at(tag, why, "names it"));
+    }
+    found
+}
+
+/// Where the value of a tag stands.
+fn tag_value(tags: &Node, name: &str) -> Option<Span> {
+    let Kind::Seq(items) = &tags.kind else { return None };
+    let tag = items.iter().find(|item| item.get("name").and_then(Node::as_str) == Some(name))?;
+    tag.get("value").map(|value| value.span)
 }
 
 fn told(lonely: &[(String, String)], source: &Source) -> Vec<Diagnostic> {
@@ -159,7 +218,7 @@ fn unmet(rule: &Arc<Rule>, people: Option<&dyn Directory>) -> Vec<(String, Strin
         {
             let message = format!("{} people are needed of {most} that are named", requirement.count);
             found.push((message, "name more people, or lower `count`".into()));
-        } else if let Some(people) = people {
+        } else if let Some(people) = people.filter(|people| requirement.who.iter().all(|who| people.knows(who))) {
             let n = candidates(requirement, &for_anybody(people)).len();
             if n < requirement.count as usize {
                 let message =

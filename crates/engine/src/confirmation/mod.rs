@@ -7,6 +7,7 @@
 //! - [`policy`]: the server's rules in `confirm.d`, and which of all rules ask about a request.
 //! - [`record`]: the record that waits, and its states.
 //! - [`decide`]: the one function through which a record changes.
+//! - [`looks`]: what is found out before anybody is asked: dry runs, who is on call.
 //! - [`people`], [`code`], [`digest`], [`answer`], [`limits`], [`texts`]: who answers, what they type, what they agree
 //!   to, how it is read, how often it may be tried, what everybody is told.
 //!
@@ -19,6 +20,7 @@ pub mod declare;
 pub mod digest;
 pub mod limits;
 pub mod lint;
+pub mod looks;
 pub mod people;
 pub mod policy;
 pub mod record;

@@ -236,6 +236,11 @@ pub trait Directory {
     fn person(&self, id: &PersonId) -> Option<Person>;
     /// Who is on call; empty when the look-up failed.
     fn on_call(&self, action: &ActionRef) -> Vec<PersonId>;
+    /// Whether it is known who belongs to a set: who is on call is found out only when somebody is asked.
+    fn knows(&self, who: &Who) -> bool {
+        let _ = who;
+        true
+    }
     /// Whether somebody may run the action that waits.
     fn may_run(&self, person: &Person) -> bool;
     /// Every active person that a set can mean, for telling at once that nobody can answer.

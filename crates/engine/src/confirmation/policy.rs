@@ -10,19 +10,18 @@ mod file;
 mod join;
 mod when;
 
-pub(super) use file::place;
-pub use file::{read, reload};
+pub(super) use file::{objection, place};
+pub use file::{read, read_for, reload};
 pub use join::{Joined, Stamp, join};
 use when::When;
 
-use super::declare::{At, Declared, DryRun, Escalation, Problem, Reason, Remind, Rule, Show, Step, Way, body};
+use super::declare::{At, Declared, Escalation, Notes, Problem, Reason, Remind, Rule, Show, Step, Way, body};
 use super::people::{Person, Requirement, Who};
 use serde::{Deserialize, Serialize};
 use squall_expr::pattern::{Anchor, Pattern};
 use squall_expr::{Engine, Error, Host, Limits, Scope, jinja, yaql};
 use squall_model::{ActionRef, Map, Str, Timestamp, Value};
 use squall_yaml::{Diagnostic, Kind, Node, Options, Span};
-use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,6 +32,9 @@ pub const RULE_WRONG: &str = "SQ1701";
 const YAML: &str = "SQ1001";
 /// A key written twice.
 const DUPLICATE_KEY: &str = "SQ1002";
+
+/// An action that would be run to find something out and does not say that it changes nothing.
+pub const NOT_READ_ONLY: &str = "SQ1706";
 
 /// The most rules of all files together; a scan of so many costs less than 100 µs.
 pub const MAX_RULES: usize = 200;

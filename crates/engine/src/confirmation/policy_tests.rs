@@ -346,11 +346,12 @@ fn deep_pull_up_one_question() {
 #[test]
 fn bad_file_keeps_old_and_bad_file_first_start_refuses() {
     let bad = files("version: 1\nrules: [{id: a, timeout: 1s}]");
-    assert!(reload(None, &bad).is_err());
-    let (old, _) = reload(None, &files(PROD)).unwrap();
-    let (kept, diagnostics) = reload(Some(old.clone()), &bad).unwrap();
+    let none = squall_content::Registry::default();
+    assert!(reload(None, &bad, &none).is_err());
+    let (old, _) = reload(None, &files(PROD), &none).unwrap();
+    let (kept, diagnostics) = reload(Some(old.clone()), &bad, &none).unwrap();
     assert!(Arc::ptr_eq(&old, &kept) && diagnostics.iter().any(Diagnostic::is_error));
-    assert!(reload(None, &[]).unwrap().0.is_empty());
+    assert!(reload(None, &[], &none).unwrap().0.is_empty());
 }
 
 /// Every problem of a file, as `line:column message`.

@@ -8,6 +8,7 @@
 use super::code::Code;
 use super::declare::{Escalation, Reason, Remind, Way};
 use super::digest::Digest;
+use super::looks::Found;
 use super::people::{Assurance, Identity, PersonId, Requester, Requirement, Who};
 use super::policy::{Source, Stamp};
 use super::texts::ShownRun;
@@ -19,7 +20,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// The version of the stored form. Version N − 1 must always be readable, because open questions outlive upgrades.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The id of a confirmation: a ULID, so that ids sort by age.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -400,6 +401,18 @@ pub struct Record {
     /// The attempt before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<ConfirmationId>,
+    /// What was found out before anybody was asked; who is on call, as it was found out last.
+    #[serde(default, skip_serializing_if = "Found::is_empty")]
+    pub found: Found,
+    /// Whether the dry runs must tell the same at the release.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recheck_dry_run: bool,
+    /// Whether that is being found out now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub looking: bool,
+    /// The digest without what the dry runs showed: an equal request joins, whatever a new dry run would show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wish: Option<Digest>,
 }
 
 /// What a question that is a step of its own asks: `squall.confirm`, `core.ask`.
@@ -456,9 +469,11 @@ impl Record {
         Ok(serde_json::from_value(value)?)
     }
 
-    /// Whether a request is the same as this one, which then is joined instead of asked twice.
+    /// Whether a request with this digest, without dry runs, is the same as this one, which then is joined instead of asked
+    /// twice.
     pub fn is_joined_by(&self, digest: &Digest, requester: &Requester) -> bool {
-        self.state == State::Open && self.digest == *digest && self.requester.person == requester.person
+        let wish = self.wish.as_ref().unwrap_or(&self.digest);
+        self.state == State::Open && wish == digest && self.requester.person == requester.person
     }
 
     /// Whether a place is one where the question was asked.

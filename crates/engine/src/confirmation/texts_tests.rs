@@ -71,6 +71,8 @@ fn record(confirm: &str, runs: Vec<ShownRun>) -> Record {
         epoch: None,
         task: None,
         retry_of: None,
+        found: Default::default(),
+        wish: None,
     };
     let settings = Settings { style: style(), ..Settings::default() };
     let world = World {

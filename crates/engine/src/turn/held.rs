@@ -3,10 +3,12 @@
 //! Start reading at [`Turn::passes`], through which everything goes that starts, and [`Turn::confirm`].
 
 use super::*;
-use crate::asking::{Asker, Demanded, Opened, Wanted};
+use crate::asking::{Asker, Before, Demanded, Opened, Waiting, Wanted};
+use crate::confirmation::looks::Found;
 use crate::confirmation::record::{Cause as Why, State as Standing};
 use crate::confirmation::{Decision, Record};
 use crate::inbox;
+use crate::looking::Stage;
 use crate::noting::{Noting, SecretVersion, Seen};
 use squall_content::{Action, Alias};
 use std::collections::BTreeSet;
@@ -180,11 +182,17 @@ impl<'a> Turn<'a> {
         }];
         let asker = self.asker();
         let Some(joined) = asker.join(&wanted, &[demanded])? else { return Ok(child) };
-        match asker.open(&wanted, joined, None)? {
+        match asker.open(&wanted, joined, &Before::default())? {
             Opened::Joined(record) => Err(format!("the same request is already waiting as {}", record.code)),
+            Opened::Looked(first) => Err(format!("the same request is already waiting as execution {first}")),
             Opened::Held(decision) => {
-                asking::hold(&mut child, all, &decision.record, &Value::Null);
+                asking::hold(&mut child, all, &Waiting::Asked(&decision.record), &Value::Null);
                 self.take_decision(&decision, None);
+                Ok(child)
+            }
+            Opened::Looks(stage, _) => {
+                asking::hold(&mut child, all, &Waiting::Looks(&stage), &Value::Null);
+                self.look_first(stage);
                 Ok(child)
             }
         }
@@ -217,12 +225,18 @@ impl<'a> Turn<'a> {
             // What nobody is asked about passes the gate once more when it starts.
             let joined = if demanded.is_nothing() { None } else { asker.join(&wanted, &[demanded])? };
             let Some(joined) = joined else { return Ok(next) };
-            match asker.open(&wanted, joined, None)? {
+            match asker.open(&wanted, joined, &Before::default())? {
                 Opened::Joined(record) => return Err(format!("the same request waits already as {}", record.code)),
+                Opened::Looked(first) => return Err(format!("the same request waits already as execution {first}")),
                 Opened::Held(decision) => decision,
+                Opened::Looks(stage, _) => {
+                    asking::hold(&mut next, all, &Waiting::Looks(&stage), call);
+                    self.look_first(stage);
+                    return Ok(next);
+                }
             }
         };
-        asking::hold(&mut next, all, &decision.record, call);
+        asking::hold(&mut next, all, &Waiting::Asked(&decision.record), call);
         for op in asking::ops(&decision, None, next.id, self.around.now) {
             match op {
                 Op::Post(message) => self.post(*message),
@@ -281,17 +295,18 @@ impl<'a> Turn<'a> {
         let held = self.held(&record);
         let mut decision = self.asker().decide(&record, event, &held, &root);
         let successor = decision.ask_again.then(|| self.successor(&decision.record, &held, &root));
-        if let Some(Ok(next)) = &successor {
+        if let Some(Ok(_)) = &successor {
             decision.effect = None;
-            self.take_decision(&decision, Some(record.version));
-            self.take_decision(next, None);
-            for (run, _) in &next.record.runs {
-                let result = Value::from_pairs([("confirmation", next.record.to_value())]);
-                self.change(*run, Change { result: Some(result), ..Change::default() });
-            }
-        } else {
-            self.take_decision(&decision, Some(record.version));
         }
+        self.take_decision(&decision, Some(record.version));
+        let untold = match successor {
+            Some(Ok(next)) => {
+                self.wait_for(&held, next);
+                None
+            }
+            Some(Err(why)) => Some(why),
+            None => None,
+        };
         if let Event::Answer(answer) = event {
             self.once(answer, &decision.record);
         }
@@ -299,11 +314,87 @@ impl<'a> Turn<'a> {
             self.ops.push(crate::reviews::op(&decision.record, &answer.by.id, self.around.now, until));
         }
         self.carry_out(&decision);
-        let told = match successor {
-            Some(Err(why)) => Some(format!("It cannot be asked about anew: {why}.")),
-            Some(Ok(_)) | None => decision.told(),
+        let told = match untold {
+            Some(why) => Some(format!("It cannot be asked about anew: {why}.")),
+            None => decision.told(),
         };
         Answer::Confirmed { outcome: decision.outcome, told }
+    }
+
+    /// Held runs wait for what they are asked about now, or for what must be found out before.
+    fn wait_for(&mut self, held: &[Execution], next: Next) {
+        let shown = match next {
+            Next::Asked(decision) => {
+                self.take_decision(&decision, None);
+                decision.record.to_value()
+            }
+            Next::Looks(stage) => {
+                let shown = stage.to_value();
+                self.look_first(stage);
+                shown
+            }
+        };
+        for execution in held {
+            let result = Value::from_pairs([("confirmation", shown.clone())]);
+            self.change(execution.id, Change { result: Some(result), ..Change::default() });
+        }
+    }
+
+    /// Something must be found out before anybody is asked. It begins after the commit.
+    fn look_first(&mut self, stage: Box<Stage>) {
+        self.ops.push(stage.op());
+        self.effects.push(Effect::Look(stage));
+    }
+
+    /// What had to be found out is known: now people are asked, under the rules of now.
+    pub(super) fn looked(&mut self, stage: &Stage, found: &Found) {
+        self.ops.push(stage.done());
+        for id in &stage.runs {
+            self.effects.push(Effect::Opened(*id));
+        }
+        let held: Vec<Execution> = stage.runs.iter().filter_map(|id| self.tree.executions.get(id).cloned()).collect();
+        let waits = |execution: &Execution| execution.status == Status::Pending;
+        let is_asked = stage.runs.first().and_then(|id| self.record_of(*id)).is_some_and(|r| r.id == stage.id);
+        let Some(root) = self.root().filter(|_| !is_asked) else { return };
+        if held.len() < stage.runs.len() || !held.iter().all(waits) {
+            // One of several was canceled, and all of them are asked about together.
+            for execution in held.iter().filter(|e| waits(e)) {
+                self.end(execution.id, canceled(crate::people::SYSTEM_USER));
+            }
+            return;
+        }
+        match self.after_looking(stage, found, &held, &root) {
+            Ok(next) => self.wait_for(&held, next),
+            Err(why) => {
+                for execution in &held {
+                    self.end(execution.id, Outcome::failed(why.clone()));
+                }
+            }
+        }
+    }
+
+    fn after_looking(
+        &self,
+        stage: &Stage,
+        found: &Found,
+        held: &[Execution],
+        root: &Execution,
+    ) -> Result<Next, String> {
+        let now = self.joined_now(held, root)?;
+        let (joined, actions) = now.ok_or("the rules changed meanwhile and ask nobody any more: run it again")?;
+        let aliases = vec![None; held.len()];
+        let mut wanted = self.wanted(held, root, &actions, &aliases);
+        if let Some(first) = wanted.first_mut() {
+            first.command.clone_from(&stage.command);
+            first.secrets.clone_from(&stage.secrets);
+        }
+        let before = Before { earlier: stage.earlier, id: Some(stage.id), found: Some(found) };
+        match self.asker().open(&wanted, joined, &before)? {
+            Opened::Held(decision) => Ok(Next::Asked(decision)),
+            Opened::Looks(stage, _) => Ok(Next::Looks(stage)),
+            Opened::Joined(record) => Err(format!("the same request waits already as {}", record.code)),
+            Opened::Looked(first) => Err(format!("the same request waits already as execution {first}")),
+        }
     }
 
     /// A message on a network answers once, however often the network delivers it.
@@ -344,6 +435,9 @@ impl<'a> Turn<'a> {
                     }
                     self.go_on_after(decision);
                 }
+            }
+            Some(confirmation::decide::Effect::LookAgain) => {
+                self.effects.push(Effect::LookAgain(Box::new(decision.record.clone())));
             }
             None => {}
         }
@@ -425,8 +519,8 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The same runs asked about anew, under the rules of now; votes are not carried over. Or why not.
-    fn successor(&self, record: &Record, held: &[Execution], root: &Execution) -> Result<Box<Decision>, String> {
+    /// The same runs asked about anew, under the rules of now; votes are not carried over, what was found out is. Or why not.
+    fn successor(&self, record: &Record, held: &[Execution], root: &Execution) -> Result<Next, String> {
         let asked = self.joined_now(held, root).and_then(|found| {
             let (joined, actions) = found.ok_or("nothing asks about it any more, so run it again")?;
             let aliases = vec![None; held.len()];
@@ -435,11 +529,14 @@ impl<'a> Turn<'a> {
                 first.command.clone_from(&record.command);
                 first.secrets.clone_from(&record.secrets);
             }
-            self.asker().open(&wanted, joined, Some(record.id))
+            let before = Before { earlier: Some(record.id), id: None, found: Some(&record.found) };
+            self.asker().open(&wanted, joined, &before)
         });
         let asked = match asked {
-            Ok(Opened::Held(decision)) => Ok(decision),
+            Ok(Opened::Held(decision)) => Ok(Next::Asked(decision)),
+            Ok(Opened::Looks(stage, _)) => Ok(Next::Looks(stage)),
             Ok(Opened::Joined(other)) => Err(format!("the same request waits already as {}", other.code)),
+            Ok(Opened::Looked(first)) => Err(format!("the same request waits already as execution {first}")),
             Err(why) => Err(why),
         };
         asked.inspect_err(|why| tracing::warn!(code = %record.code, %why, "it cannot be asked about anew"))
@@ -479,6 +576,12 @@ impl<'a> Turn<'a> {
             }
         }
     }
+}
+
+/// What held runs wait for next.
+enum Next {
+    Asked(Box<Decision>),
+    Looks(Box<Stage>),
 }
 
 /// What the rules of now demand, and the actions that it is about.

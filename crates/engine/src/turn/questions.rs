@@ -9,6 +9,7 @@ use crate::confirmation::code::Code;
 use crate::confirmation::decide::{Decision, Opening};
 use crate::confirmation::declare::{Ask, Declared, Origin, Reason, Rule, Way, declared};
 use crate::confirmation::digest::{Digest, canonical, sha256_hex};
+use crate::confirmation::looks::Found;
 use crate::confirmation::people::{Assurance, PersonId, Requester, Requirement, Who};
 use crate::confirmation::policy::join;
 use crate::confirmation::record::{ConfirmationId, Kind, State as Standing, Task};
@@ -88,12 +89,14 @@ impl Turn<'_> {
             source: asking::source(&root),
             origin,
             command: None,
-            places: if kind == Kind::Inquiry { Vec::new() } else { asker.places(&joined, &root) },
+            places: if kind == Kind::Inquiry { Vec::new() } else { asker.places(&joined, &root, None) },
             joined,
             secrets: Vec::new(),
             epoch: asker.epoch(),
             task: Some(wish.task),
             retry_of: None,
+            found: Found::default(),
+            wish: None,
         };
         let Opened::Held(decision) = asker.hold(opening)? else { return Err("it is asked already".into()) };
         self.take_decision(&decision, None);

@@ -57,12 +57,27 @@ const WAYS: &[(&str, Way)] = &[
     ("a restart while it is held", restarted),
     ("a caller who asks for nothing", asks_for_nothing),
     ("a refused hold", rejected),
+    ("a dry run of something that may change things", dry_run),
+    ("whoever is on call, looked up by something that may change things", looked_up),
 ];
 
 /// What this version has no way for; a request for it is refused, so there is nothing to hold.
 const ABSENT: &[&str] = &["webhook", "sensor and rule engine", "timer", "MCP server", "import of a backup"];
 
 const BURN: &str = r#"{"what": "db1"}"#;
+
+fn dry_run(desk: &mut Desk) {
+    looks(desk, "show: {dry_run: danger.burn}, require: [{who: requester}]");
+}
+
+fn looked_up(desk: &mut Desk) {
+    looks(desk, "require: [{who: {on_call: danger.burn}}]");
+}
+
+fn looks(desk: &mut Desk, body: &str) {
+    desk.new_rules(&format!("version: 1\nrules:\n  - {{id: r, when: {{action: [danger.wipe]}}, {body}}}\n"));
+    drop(desk.request("alice", "danger.wipe", BURN));
+}
 
 #[test]
 fn every_way_stays_held() {
@@ -333,6 +348,7 @@ const DOORS: &[(&str, &str, usize, &str)] = &[
     ("engine/src/calls.rs", ".rerun(", 1, "st2.executions.re_run"),
     ("engine/src/calls.rs", ".command(", 1, "chatops.match_and_execute"),
     ("engine/src/policies.rs", "Execution::new(", 1, "a policy that retries what has failed; once more in `passes`"),
+    ("engine/src/looking.rs", ".request(", 1, "a dry run of something that may change things"),
     ("api/src/packs.rs", ".request(", 1, "an administrator"),
     ("api/src/aliases.rs", ".command(", 1, "an old bot that says who typed it"),
     ("api/src/aliases.rs", ".command_with(", 1, "an alias and format that the caller chose"),

@@ -6,6 +6,7 @@ mod bypass;
 mod changes;
 mod deadline;
 mod desk;
+mod looks;
 mod model;
 mod policy;
 mod race;

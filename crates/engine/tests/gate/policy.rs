@@ -1,6 +1,6 @@
 //! Which rules ask, where they are written, and what they cover.
 
-use crate::desk::{Desk, rule, token};
+use crate::desk::{Desk, rule, token, usual};
 use squall_engine::confirmation::{State, policy};
 use squall_engine::{Principal, Request, Source, Via};
 use squall_model::{Status, Value};
@@ -282,14 +282,14 @@ fn bad_file_keeps_old() {
     let good = policy::read(&[("a.yaml".into(), rule("a", "danger.wipe", SRE))]).0.expect("good");
     let old = std::sync::Arc::new(good);
     let broken = [("a.yaml".to_owned(), "version: 1\nrules: [{id: a, wen: {}}]\n".to_owned())];
-    let (kept, found) = policy::reload(Some(old.clone()), &broken).expect("the earlier set stays");
+    let (kept, found) = policy::reload(Some(old.clone()), &broken, &usual()).expect("the earlier set stays");
     assert!(std::sync::Arc::ptr_eq(&kept, &old) && found.iter().any(|d| d.is_error()));
 }
 
 #[test]
 fn bad_file_first_start_refuses() {
     let broken = [("a.yaml".to_owned(), "version: 2\n".to_owned())];
-    assert!(policy::reload(None, &broken).is_err());
+    assert!(policy::reload(None, &broken, &usual()).is_err());
 }
 
 #[test]

@@ -105,7 +105,9 @@ async fn attempt(
     ground.starts.lock().unwrap().push(key);
     tell("starts");
     sink.report(key, WorkEvent::Started { pid: 1 }).await;
-    let mut left = dice.below(5_000);
+    let command = item.runner_params.get("cmd").and_then(Value::as_str).unwrap_or_default();
+    // Nearly a minute, for what waits for it.
+    let mut left = if command == "slow" { 50_000 } else { dice.below(5_000) };
     while left > 0 && !ground.canceled.lock().unwrap().contains(&key) {
         let step = left.min(100);
         runtime.sleep(Duration::from_millis(step)).await;
@@ -124,7 +126,7 @@ async fn attempt(
     }
 }
 
-/// `exit N` in the command says how it ends; `dice N` lets it fail so many times in a hundred, some of them by time-out.
+/// `slow` takes long; `exit N` in the command says how it ends; `dice N` lets it fail so many times in a hundred, some of them by time-out.
 fn outcome(item: &WorkItem, canceled: bool, dice: &Dice) -> Outcome {
     if canceled {
         return Outcome { status: Status::Canceled, result: Value::Null };

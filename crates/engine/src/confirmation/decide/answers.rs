@@ -83,14 +83,14 @@ impl Deciding<'_> {
             let (n, m) = self.count();
             // Enough by now, because somebody whose vote did not count got a role or an account back.
             if n >= m {
-                return self.complete(answer);
+                return self.complete(Some(answer));
             }
             return self.refuse(answer, Refused::Twice, "M13", &[("n", n.into()), ("m", m.into())]);
         }
         self.vote(answer, Ballot::Grant, fits);
         let (n, m) = self.count();
         if n >= m {
-            return self.complete(answer);
+            return self.complete(Some(answer));
         }
         let fills = [("by", Fill::Name(&answer.by.shown())), ("n", n.into()), ("m", m.into())];
         self.tell_everybody(Some(answer), "M3", &fills);

@@ -56,6 +56,8 @@ pub enum Effect {
     },
     /// They end, or the task does: see [`Record::result`].
     End,
+    /// They wait a little longer: the dry runs are made once more, and [`super::Event::Looked`] tells what they show.
+    LookAgain,
 }
 
 /// What is to be committed, all of it or nothing.

@@ -4,17 +4,25 @@ use super::*;
 
 impl Deciding<'_> {
     /// Every requirement is met: the last look, then the release.
-    pub(super) fn complete(&mut self, answer: &Answer) -> Outcome {
+    pub(super) fn complete(&mut self, answer: Option<&Answer>) -> Outcome {
         if let Err(cause) = (self.world.recheck)(&self.record) {
-            return self.void(Some(answer), cause);
+            return self.void(answer, cause);
         }
-        if let (Some(task), Some(response)) = (&mut self.record.task, &answer.response) {
+        if self.record.recheck_dry_run && !self.is_looked {
+            return self.look_again(answer);
+        }
+        if let (Some(task), Some(response)) = (&mut self.record.task, answer.and_then(|a| a.response.as_ref())) {
             task.response = serde_json::to_value(response).unwrap_or_default();
         }
         let counted: Vec<String> =
             self.record.live(Ballot::Grant).filter(|v| self.counts(v)).map(|v| v.shown.clone()).collect();
         let by = counted.join(", ");
-        let ending = self.ending(by.clone(), answer.rest.as_deref().map(note), None, answer.seq);
+        let last = self.record.live(Ballot::Grant).last().map(|vote| (vote.note.clone(), vote.seq));
+        let (said, seq) = match answer {
+            Some(answer) => (answer.rest.as_deref().map(note), answer.seq),
+            None => last.unwrap_or_default(),
+        };
+        let ending = self.ending(by.clone(), said, None, seq);
         self.settle(Happening::Complete, ending);
         let ids = self.execution_ids();
         let url = self.world.settings.style.web_url.as_ref().and_then(|base| {
@@ -30,9 +38,20 @@ impl Deciding<'_> {
             self.says.push((To::Edit(copy), edit.clone()));
         }
         let fills = [("by", Fill::Text(names)), ("id", ids.into()), ("url", url.unwrap_or_default().into())];
-        self.say_everywhere(Some(answer), "M4", &fills);
-        self.audit("released", Some(answer), Value::from_pairs([("by", by)]));
+        self.say_everywhere(answer, "M4", &fills);
+        self.audit("released", answer, Value::from_pairs([("by", by)]));
         Outcome::Ended(State::Released)
+    }
+
+    /// Enough people agree: before anything runs, the dry runs must tell the same once more.
+    fn look_again(&mut self, answer: Option<&Answer>) -> Outcome {
+        let (n, m) = self.count();
+        if !std::mem::replace(&mut self.record.looking, true) {
+            self.effect = Some(Effect::LookAgain);
+        }
+        let by = answer.map(|answer| answer.by.shown()).unwrap_or_default();
+        self.tell_everybody(answer, "M3-look", &[("by", Fill::Name(&by)), ("n", n.into()), ("m", m.into())]);
+        Outcome::Counted { n, m }
     }
 
     pub(super) fn void(&mut self, answer: Option<&Answer>, cause: Cause) -> Outcome {

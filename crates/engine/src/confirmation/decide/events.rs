@@ -8,6 +8,8 @@ impl Deciding<'_> {
             return Outcome::Refused(Refused::Nothing);
         }
         match due {
+            // Those who agreed in time were enough; what the dry runs show now decides.
+            Due::Expire if self.record.looking => Outcome::Noted,
             Due::Expire if self.world.now >= self.record.expires_at => self.expired(),
             Due::Remind(n) if n >= self.record.reminded && self.world.now < self.record.expires_at => {
                 self.record.reminded = n + 1;
@@ -142,6 +144,31 @@ impl Deciding<'_> {
         }
         self.audit(if message.is_some() { "question_sent" } else { "question_failed" }, None, Value::Null);
         Outcome::Noted
+    }
+
+    pub(super) fn on_call(&mut self, found: &BTreeMap<ActionRef, Vec<PersonId>>) -> Outcome {
+        if self.record.state.is_final() {
+            return Outcome::Refused(Refused::Nothing);
+        }
+        self.record.found.on_call.clone_from(found);
+        Outcome::Noted
+    }
+
+    pub(super) fn looked(&mut self, now: &[DryRan]) -> Outcome {
+        if self.record.state.is_final() || !std::mem::replace(&mut self.record.looking, false) {
+            return Outcome::Refused(Refused::Nothing);
+        }
+        if !self.record.found.is_told_again_by(now) {
+            return self.void(None, Cause::DryRunDiffers);
+        }
+        self.is_looked = true;
+        let (n, m) = self.count();
+        match n >= m {
+            true => self.complete(None),
+            // Somebody took their yes back meanwhile.
+            false if self.world.now >= self.record.expires_at => self.expired(),
+            false => Outcome::Counted { n, m },
+        }
     }
 
     pub(super) fn delayed(&mut self, delay: Duration) -> Outcome {

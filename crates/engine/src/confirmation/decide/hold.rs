@@ -40,6 +40,10 @@ pub struct Opening {
     pub task: Option<Task>,
     /// The attempt before.
     pub retry_of: Option<ConfirmationId>,
+    /// What was found out before.
+    pub found: Found,
+    /// The digest without what the dry runs showed.
+    pub wish: Option<Digest>,
 }
 
 /// Opens a confirmation, or says (M14) why nobody could ever answer it.
@@ -56,7 +60,8 @@ pub fn hold(opening: Opening, world: &World<'_>) -> Result<Decision, Text> {
         directory: world.directory,
     };
     // An inquiry waits for whoever may come, as it always did.
-    for requirement in joined.requirements.iter().filter(|_| opening.kind != Kind::Inquiry) {
+    let known = |r: &&Requirement| r.who.iter().all(|who| world.directory.knows(who));
+    for requirement in joined.requirements.iter().filter(|_| opening.kind != Kind::Inquiry).filter(known) {
         let n = possible(requirement, &question);
         if n < requirement.count as usize {
             return Err(text(
@@ -118,6 +123,10 @@ pub fn hold(opening: Opening, world: &World<'_>) -> Result<Decision, Text> {
         epoch: opening.epoch,
         task: opening.task,
         retry_of: opening.retry_of,
+        recheck_dry_run: joined.show.recheck_dry_run && opening.found.has_told(),
+        found: opening.found,
+        looking: false,
+        wish: opening.wish,
     };
     let asked = texts::question(&record, world.now, &world.settings.style);
     let shown_sha = crate::confirmation::digest::sha256_hex(&asked.plain());

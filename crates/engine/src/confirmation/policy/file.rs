@@ -4,14 +4,19 @@
 
 use super::when::*;
 use super::*;
+use crate::confirmation::looks::{Objection, TAG_IT, usable};
+use squall_content::Registry;
 
 /// Reads a new set. `Ok` with errors among the diagnostics means that the old set stays and somebody must be alarmed;
 /// `Err` means that there is none and the server must not start.
+///
+/// `registry` are the packs whose actions rules may name.
 pub fn reload(
     old: Option<Arc<Policy>>,
     files: &[(String, String)],
+    registry: &Registry,
 ) -> Result<(Arc<Policy>, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let (policy, diagnostics) = read(files);
+    let (policy, diagnostics) = read_for(files, Some(registry));
     match (policy, old) {
         (Some(policy), _) => Ok((Arc::new(policy), diagnostics)),
         (None, Some(old)) => Ok((old, diagnostics)),
@@ -21,10 +26,15 @@ pub fn reload(
 
 /// Reads files, given as names and texts; `None` when one of them has an error.
 pub fn read(files: &[(String, String)]) -> (Option<Policy>, Vec<Diagnostic>) {
+    read_for(files, None)
+}
+
+/// The same, where the packs are known: an action that a rule has run to find something out must say that it changes nothing.
+pub fn read_for(files: &[(String, String)], registry: Option<&Registry>) -> (Option<Policy>, Vec<Diagnostic>) {
     let mut policy = Policy::default();
     let mut diagnostics = Vec::new();
     for (name, text) in files {
-        read_file(name, text, &mut policy, &mut diagnostics);
+        read_file(name, text, registry, &mut policy, &mut diagnostics);
     }
     if policy.rules.len() > MAX_RULES {
         let message = format!("{} rules are more than the {MAX_RULES} that are possible", policy.rules.len());
@@ -34,7 +44,13 @@ pub fn read(files: &[(String, String)]) -> (Option<Policy>, Vec<Diagnostic>) {
     ((!failed).then_some(policy), diagnostics)
 }
 
-fn read_file(name: &str, text: &str, policy: &mut Policy, diagnostics: &mut Vec<Diagnostic>) {
+fn read_file(
+    name: &str,
+    text: &str,
+    registry: Option<&Registry>,
+    policy: &mut Policy,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let document = match squall_yaml::parse(text, &Options::default()) {
         Ok(document) => document,
         Err(error) => return diagnostics.push(Diagnostic::from_yaml_error(YAML, text, &error).in_file(name)),
@@ -42,15 +58,44 @@ fn read_file(name: &str, text: &str, policy: &mut Policy, diagnostics: &mut Vec<
     let twice = |w| Diagnostic::from_yaml_warning(DUPLICATE_KEY, text, w).in_file(name);
     diagnostics.extend(document.warnings.iter().map(twice));
     let value = document.root.to_value();
-    let problems = RefCell::default();
-    let at = At { value: &value, path: Vec::new(), problems: &problems };
+    let notes = Notes::default();
+    let at = At { value: &value, path: Vec::new(), notes: &notes };
     if !value.is_null() {
         file(&at, policy);
     }
-    let mut found: Vec<Diagnostic> =
-        problems.into_inner().iter().map(|p| diagnostic(p, &document.root, text).in_file(name)).collect();
+    let editors = notes.unknown_editors();
+    let mut found: Vec<Diagnostic> = notes
+        .problems
+        .into_inner()
+        .iter()
+        .chain(&editors)
+        .map(|p| diagnostic(p, &document.root, text).in_file(name))
+        .collect();
+    if let Some(registry) = registry {
+        let looks = notes.looks.into_inner();
+        found.extend(
+            looks.iter().filter_map(|look| objection(look, registry, &document.root, text)).map(|d| d.in_file(name)),
+        );
+    }
     found.sort_by_key(|d| (d.line(), d.column()));
     diagnostics.append(&mut found);
+}
+
+/// What is wrong with an action that is to be run to find something out. One that is not there yet may come with its pack.
+pub(in crate::confirmation) fn objection(
+    (path, action): &(Vec<Step>, ActionRef),
+    registry: &Registry,
+    root: &Node,
+    text: &str,
+) -> Option<Diagnostic> {
+    let problem = Problem { path: path.clone(), at_key: false, message: String::new(), help: None };
+    Some(
+        match usable(registry, action).err()? {
+            Objection::Missing(why) => Diagnostic::warning(NOT_READ_ONLY, format!("{why}, so nothing is found out")),
+            Objection::Dangerous(why) => Diagnostic::error(NOT_READ_ONLY, why).help(TAG_IT),
+        }
+        .at(text, place(&problem, root), "names it"),
+    )
 }
 
 fn diagnostic(problem: &Problem, root: &Node, text: &str) -> Diagnostic {

@@ -208,11 +208,9 @@ impl Show {
             self.params.extend(other.params);
         }
         self.dry_run = self.dry_run.max(other.dry_run);
+        self.dry_runs.extend(other.dry_runs);
+        self.dry_runs.sort();
+        self.dry_runs.dedup();
         self.recheck_dry_run |= other.recheck_dry_run;
-    }
-
-    /// Whether a dry run is wanted at all.
-    pub fn wants_dry_run(&self) -> bool {
-        self.dry_run != DryRun::Off
     }
 }

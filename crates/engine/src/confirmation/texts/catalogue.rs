@@ -14,6 +14,10 @@ pub const CATALOGUE: &[(&str, &str)] = &[
          Fingerprint {fp}. ({left} left, until {time})",
     ),
     ("M3", "✔ {by} approved {code} ({n} of {m}). {left} left."),
+    (
+        "M3-look",
+        "✔ {by} approved {code} ({n} of {m}). I look whether the dry run still shows the same; it starts if it does.",
+    ),
     ("M4", "▶ Confirmed by {by}. Started {action} as {id}. {url}"),
     ("M4-edit", "▶ Confirmed by {by} at {time}."),
     ("M5", "✖ {by} refused {code}: {reason}. {action} was not run."),
