@@ -37,6 +37,11 @@ impl Timestamp {
 
     /// `2016-01-21T17:28:39.012345Z`: StackStorm's form, always with six digits.
     pub fn to_iso(self) -> String {
+        let (day, micros) = (self.0.div_euclid(86_400_000_000), self.0.rem_euclid(86_400_000_000));
+        let (year, month, day) = civil(day);
+        if (0..=9999).contains(&year) {
+            return iso(year, month, day, micros);
+        }
         match jiff::Timestamp::from_microsecond(self.0) {
             Ok(t) => t.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
             Err(_) => format!("{}us", self.0),
@@ -47,6 +52,37 @@ impl Timestamp {
     pub fn parse_iso(text: &str) -> Option<Self> {
         text.parse::<jiff::Timestamp>().ok().map(|t| Timestamp(t.as_microsecond()))
     }
+}
+
+/// Written by hand: results of workflows hold two moments for each task.
+fn iso(year: i64, month: i64, day: i64, micros: i64) -> String {
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let mut put = |place: usize, digits: usize, mut number: i64| {
+        for place in (place..place + digits).rev() {
+            text[place] = b'0' + (number % 10).unsigned_abs() as u8;
+            number /= 10;
+        }
+    };
+    let second = micros / 1_000_000;
+    put(0, 4, year);
+    for (place, part) in [(5, month), (8, day), (11, second / 3600), (14, second / 60 % 60), (17, second % 60)] {
+        put(place, 2, part);
+    }
+    put(20, 6, micros % 1_000_000);
+    text.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// Year, month and day of a day counted from 1970-01-01, by the calendar of eras of 400 years.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Months counted from March, so that the day that leap years add comes last.
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 impl fmt::Display for Timestamp {
@@ -97,5 +133,16 @@ mod tests {
         let t = Timestamp::from_micros(1_453_397_319_012_300);
         assert_eq!(t.to_iso(), "2016-01-21T17:28:39.012300Z");
         assert_eq!(Timestamp::parse_iso(&t.to_iso()), Some(t));
+    }
+
+    #[test]
+    fn moments_are_those_of_the_calendar() {
+        let micros =
+            [0, -1, 951_868_799_999_999, 4_107_542_400_000_000, 1_456_790_399_000_001, -62_167_219_200_000_000];
+        for micros in micros.into_iter().chain((0..2_000).map(|n| n * 86_399_123_456 * 17)) {
+            let told =
+                jiff::Timestamp::from_microsecond(micros).unwrap().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
+            assert_eq!(Timestamp::from_micros(micros).to_iso(), told);
+        }
     }
 }

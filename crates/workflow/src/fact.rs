@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 use squall_model::{Map, Status, Str, Value};
+use std::sync::Arc;
 
 /// Numbers the action runs of one workflow execution, from 0, in the order of their offers. Retries and
 /// items are runs of their own.
@@ -162,7 +163,7 @@ pub enum Fact {
     /// An action must run: the engine makes a child execution of it.
     Offered {
         /// Which.
-        offer: Box<Offer>,
+        offer: Arc<Offer>,
     },
     /// A child started to run.
     Started {

@@ -41,6 +41,7 @@ mod codes;
 pub mod definition;
 mod expressions;
 pub mod fact;
+mod fixed_keys;
 pub mod history;
 pub mod host;
 pub mod inspection;

@@ -86,7 +86,7 @@ impl Run {
             }
             Fact::Offered { offer } => {
                 self.next_run = self.next_run.max(offer.run.saturating_add(1));
-                let open = OpenOffer { offer: Arc::new((**offer).clone()), status: Status::Requested };
+                let open = OpenOffer { offer: offer.clone(), status: Status::Requested };
                 self.offers.insert(offer.run, open);
             }
             Fact::Started { run } => self.child(*run, Status::Running),

@@ -10,6 +10,7 @@
 use crate::state::Own;
 use crate::{Definition, Fact, Host, Offer, Run, RunId, State, Stimulus, TimerId, chain, mistral, orquesta};
 use squall_model::{Status, Value};
+use std::sync::Arc;
 
 /// How many facts one stimulus may cause. Definitions that turn round without ever waiting for an action (a loop over
 /// an empty list) end here instead of filling the disk.
@@ -61,7 +62,7 @@ impl<'a, F: Front> Step<'a, F> {
     /// Offers an action under the next number, which is answered.
     pub fn offer(&mut self, offer: Offer) -> RunId {
         let run = self.run.next_run();
-        self.emit(Fact::Offered { offer: Box::new(Offer { run, ..offer }) });
+        self.emit(Fact::Offered { offer: Arc::new(Offer { run, ..offer }) });
         run
     }
 

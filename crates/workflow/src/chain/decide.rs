@@ -4,10 +4,11 @@ use super::Front;
 use super::load::{Definition, Node};
 use super::render::{self, Sight};
 use super::state::{Entry, Fact, State};
+use crate::fixed_keys::{fill, keys};
 use crate::step::Step;
 use crate::{Begin, Child, Offer, Registered, RunId, Stimulus};
 use squall_model::{Map, Status, Str, Timestamp, Value};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Hears a stimulus.
 pub(super) fn decide(step: &mut Step<'_, Front>, stimulus: Stimulus) {
@@ -265,21 +266,18 @@ pub(crate) fn result(state: &State, display_published: bool) -> Map {
     result
 }
 
+static ENTRY_KEYS: LazyLock<Map> = LazyLock::new(|| {
+    keys(&["id", "name", "execution_id", "liveaction_id", "workflow", "created_at", "updated_at", "state", "result"])
+});
+
 fn listed(entry: &Entry) -> Value {
     let execution = Value::from(entry.execution.clone());
     // StackStorm writes the id of a child that was never made as the text of Python's None.
     let live = if execution.is_null() { Value::from("None") } else { execution.clone() };
-    Value::from_pairs([
-        ("id", Value::from(entry.node.clone())),
-        ("name", Value::from(entry.node.clone())),
-        ("execution_id", execution),
-        ("liveaction_id", live),
-        ("workflow", Value::Null),
-        ("created_at", Value::from(moment(entry.created))),
-        ("updated_at", Value::from(moment(entry.updated))),
-        ("state", Value::from(entry.state.as_str())),
-        ("result", entry.result.clone()),
-    ])
+    let created = Value::from(moment(entry.created));
+    let updated = if entry.updated == entry.created { created.clone() } else { Value::from(moment(entry.updated)) };
+    let (node, state) = (Value::from(entry.node.clone()), Value::from(entry.state.as_str()));
+    fill(&ENTRY_KEYS, [node.clone(), node, execution, live, Value::Null, created, updated, state, entry.result.clone()])
 }
 
 /// StackStorm stores these as Python writes them, unlike every other moment of its API.

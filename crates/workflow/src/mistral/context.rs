@@ -7,15 +7,23 @@
 //! Where branches join, a leaf written more often wins; on a tie the one that arrived first stays, which content
 //! cannot rely on, since arrival has no fixed order.
 
+use super::scope::NOTHING;
 use indexmap::IndexMap;
 use squall_model::{Map, Str, Value};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Published variables with their counts.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Context {
     vars: Arc<Map>,
     versions: Arc<Versions>,
+}
+
+impl Default for Context {
+    fn default() -> Context {
+        static NO_VERSIONS: LazyLock<Arc<Versions>> = LazyLock::new(Arc::default);
+        Context { vars: NOTHING.clone(), versions: NO_VERSIONS.clone() }
+    }
 }
 
 type Versions = IndexMap<Str, Version>;
@@ -34,17 +42,22 @@ impl Context {
     }
 
     /// This context after somebody published `variables`; they replace what was there.
-    pub fn with(&self, variables: &Map) -> Context {
+    pub fn with(&self, variables: &Arc<Map>) -> Context {
         if variables.is_empty() {
             return self.clone();
         }
         let mut context = self.clone();
-        let vars = Arc::make_mut(&mut context.vars);
         let versions = Arc::make_mut(&mut context.versions);
-        for (name, value) in variables {
-            vars.insert(name.clone(), value.clone());
+        for (name, value) in variables.iter() {
             versions.entry(name.clone()).or_default().written(value);
         }
+        if self.vars.keys().zip(variables.keys()).filter(|(old, new)| old == new).count() == self.vars.len() {
+            // All of it is replaced.
+            context.vars = variables.clone();
+            return context;
+        }
+        let vars = Arc::make_mut(&mut context.vars);
+        vars.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
         context
     }
 
@@ -146,7 +159,7 @@ mod tests {
     fn check(left: &[&str], right: &[&str], expected: &str) {
         let branch = |steps: &[&str]| {
             steps.iter().fold(Context::default(), |context, step| {
-                context.with(from_json(step, false).unwrap().as_map().unwrap())
+                context.with(&Arc::new(from_json(step, false).unwrap().as_map().unwrap().clone()))
             })
         };
         let mut joined = branch(left);

@@ -3,6 +3,7 @@
 use crate::{RunId, TimerId};
 use serde::{Deserialize, Serialize};
 use squall_model::{Map, Status, Str, Timestamp, Value};
+use std::sync::{Arc, LazyLock};
 
 /// Numbers the task records of a run, from 0; a loop makes several of one task.
 pub type TaskId = u32;
@@ -34,6 +35,19 @@ pub enum TaskState {
     Skipped,
 }
 
+/// All of them, in order.
+const STATES: [TaskState; 9] = [
+    TaskState::Idle,
+    TaskState::Waiting,
+    TaskState::Running,
+    TaskState::Delayed,
+    TaskState::Paused,
+    TaskState::Success,
+    TaskState::Error,
+    TaskState::Cancelled,
+    TaskState::Skipped,
+];
+
 impl TaskState {
     /// Whether nothing more happens by itself.
     pub fn is_completed(self) -> bool {
@@ -53,6 +67,12 @@ impl TaskState {
             TaskState::Cancelled => "CANCELLED",
             TaskState::Skipped => "SKIPPED",
         }
+    }
+
+    /// The same, shared.
+    pub(crate) fn shown(self) -> Str {
+        static SHOWN: LazyLock<[Str; 9]> = LazyLock::new(|| STATES.map(|state| state.as_str().into()));
+        SHOWN[self as usize].clone()
     }
 
     /// The state that the end of a child with `status` stands for; `None` while it goes on.
@@ -263,7 +283,7 @@ pub enum Fact {
         /// Which.
         task: TaskId,
         /// For its own branch.
-        branch: Map,
+        branch: Arc<Map>,
         /// For everybody in its execution.
         global: Map,
     },

@@ -7,16 +7,23 @@ use super::fact::{Began, ExecutionId, Fact, Parent, TaskId, TaskState};
 use super::stackstorm;
 use super::state::action_uuid;
 use crate::expressions::{Expr, eval_pairs};
+use crate::fixed_keys::{filled, keys};
 use crate::standard::STANDARD;
 use crate::{Child, Offer, Registered, RunId};
 use squall_expr::{Engine, Error, python};
 use squall_model::{Map, Str, Value};
+use std::sync::LazyLock;
 
 /// How deep sub-workflows may nest. Real content has three levels; a workflow that calls itself for ever ends here.
 const MAX_DEPTH: u32 = 64;
 
 /// How many ad-hoc actions may be based on one another.
 const MAX_BASES: usize = 32;
+
+/// What a child finds under `mistral` in its context.
+static CHILD_KEYS: LazyLock<Map> = LazyLock::new(|| {
+    keys(&["workflow_execution_id", "workflow_name", "task_execution_id", "task_name", "action_execution_id"])
+});
 
 impl Conductor<'_, '_> {
     pub fn offer_work(&mut self, task: TaskId) -> Result<(), Failure> {
@@ -164,13 +171,17 @@ impl Conductor<'_, '_> {
         let record = self.record(task);
         let workflow = &self.workflow(record.execution).name;
         let own = [
-            ("workflow_execution_id", Value::from(self.execution(record.execution).uuid.clone())),
-            ("workflow_name", Value::from(workflow.clone())),
-            ("task_execution_id", Value::from(record.uuid.clone())),
-            ("task_name", Value::from(record.name.clone())),
-            ("action_execution_id", Value::from(action_uuid(run, run.next_run()))),
+            Value::from(self.execution(record.execution).uuid.clone()),
+            Value::from(workflow.clone()),
+            Value::from(record.uuid.clone()),
+            Value::from(record.name.clone()),
+            Value::from(action_uuid(run, run.next_run())),
         ];
-        child.context.extend(own.into_iter().map(|(key, value)| (key.into(), value)));
+        if child.context.is_empty() {
+            child.context = filled(&CHILD_KEYS, own);
+        } else {
+            child.context.extend(CHILD_KEYS.keys().cloned().zip(own));
+        }
         stackstorm::notify(self.state().env(), &record.name, child);
     }
 

@@ -2,10 +2,11 @@
 
 use super::definition::Definition;
 use super::fact::{ExecutionId, TaskId, TaskState};
-use super::scope::{fill, keys, moment};
+use super::scope::moments;
 use super::state::{State, action_uuid};
 use super::task_run::{FailureOf, TaskRun};
 use crate::Run;
+use crate::fixed_keys::{fill, keys};
 use squall_expr::python;
 use squall_model::{Map, Status, Str, Value};
 use std::fmt::Write;
@@ -94,6 +95,7 @@ static ENTRY_KEYS: LazyLock<Map> = LazyLock::new(|| {
 });
 
 fn task_entry(task: &TaskRun, execution: &Str, workflow: &Str) -> Value {
+    let [created, updated] = moments(task.created, task.updated);
     fill(
         &ENTRY_KEYS,
         [
@@ -101,9 +103,9 @@ fn task_entry(task: &TaskRun, execution: &Str, workflow: &Str) -> Value {
             Value::from(task.name.clone()),
             Value::from(execution.clone()),
             Value::from(workflow.clone()),
-            Value::from(moment(task.created)),
-            Value::from(moment(task.updated)),
-            Value::from(task.state.as_str()),
+            created,
+            updated,
+            Value::from(task.state.shown()),
             Value::from(task.info.clone()),
             task.input.clone(),
             Value::Map(task.published.clone()),

@@ -9,10 +9,10 @@ use super::definition::{Definition, Workflow};
 use super::fact::{ExecutionId, TaskId};
 use super::state::{Execution, State};
 use super::task_run::TaskRun;
+use crate::fixed_keys::{fill, keys};
 use squall_expr::Error;
 use squall_model::{Map, Str, Timestamp, Value};
-use std::fmt::Write;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Where an expression stands.
 pub(crate) struct Place<'a> {
@@ -47,19 +47,8 @@ static TASK_KEYS: LazyLock<Map> = LazyLock::new(|| {
 });
 static CURRENT: LazyLock<Str> = LazyLock::new(|| "__task_execution".into());
 
-/// A map with these keys and nothing in it yet.
-pub(super) fn keys(names: &[&str]) -> Map {
-    names.iter().map(|name| ((*name).into(), Value::Null)).collect()
-}
-
-/// A map with the keys of `keys` and these values, in the same order.
-pub(super) fn fill<const N: usize>(keys: &Map, values: [Value; N]) -> Value {
-    let mut map = keys.clone();
-    for (slot, value) in map.values_mut().zip(values) {
-        *slot = value;
-    }
-    Value::from(map)
-}
+/// No variables; shared by all who have none.
+pub(super) static NOTHING: LazyLock<Arc<Map>> = LazyLock::new(Arc::default);
 
 /// Functions of Mistral that need to look at the run.
 const FUNCTIONS: [&str; 6] = ["env", "execution", "executions", "task", "tasks", "global"];
@@ -166,6 +155,7 @@ impl Place<'_> {
     fn execution_map(&self, execution: &Execution) -> Value {
         let workflow = &self.definition.workflows[execution.workflow];
         let root = execution.parent.map(|_| self.state.execution(0).uuid.clone());
+        let [created, updated] = moments(execution.created, execution.updated);
         fill(
             &EXECUTION_KEYS,
             [
@@ -174,8 +164,8 @@ impl Place<'_> {
                 workflow.spec.clone(),
                 Value::Map(execution.input.clone()),
                 Value::Map(execution.params.clone()),
-                Value::from(moment(execution.created)),
-                Value::from(moment(execution.updated)),
+                created,
+                updated,
                 Value::from(root),
             ],
         )
@@ -183,20 +173,21 @@ impl Place<'_> {
 
     fn task_map(&self, record: &TaskRun) -> Value {
         let task = &self.workflow(record).tasks[record.index];
+        let [created, updated] = moments(record.created, record.updated);
         fill(
             &TASK_KEYS,
             [
                 Value::from(record.uuid.clone()),
                 Value::from(record.name.clone()),
                 task.spec.clone(),
-                Value::from(record.state.as_str()),
+                Value::from(record.state.shown()),
                 Value::from(record.info.clone()),
                 record.result(),
                 Value::Map(record.published.clone()),
                 Value::from(task.kind()),
                 Value::from(self.state.execution(record.execution).uuid.clone()),
-                Value::from(moment(record.created)),
-                Value::from(moment(record.updated)),
+                created,
+                updated,
             ],
         )
     }
@@ -204,8 +195,8 @@ impl Place<'_> {
     /// `$` for an expression about `record` with `context`, and with the variables of an item.
     pub fn view(&self, record: &TaskRun, context: &Context, item: Option<u32>) -> Value {
         let execution = self.state.execution(record.execution);
-        let mut view = (*execution.base).clone();
-        view.reserve(context.vars().len() + 2);
+        let mut view = Map::with_capacity(execution.base.len() + context.vars().len() + 4);
+        view.extend(execution.base.iter().map(|(k, v)| (k.clone(), v.clone())));
         if let Some(item) = item {
             view.extend(item_variables(record, item));
         }
@@ -243,13 +234,14 @@ impl Place<'_> {
 /// An execution that is about to begin, as `execution()` shows it to `vars`.
 pub(crate) fn beginning(
     workflow: &Workflow,
-    uuid: String,
-    root: Option<String>,
+    uuid: Str,
+    root: Option<Str>,
     input: &Map,
     env: &Map,
     at: Timestamp,
 ) -> Value {
     let params = Value::from_pairs([("env", Value::from(env.clone())), ("namespace", "".into())]);
+    let [created, updated] = moments(at, at);
     fill(
         &EXECUTION_KEYS,
         [
@@ -258,8 +250,8 @@ pub(crate) fn beginning(
             workflow.spec.clone(),
             Value::from(input.clone()),
             params,
-            Value::from(moment(at)),
-            Value::from(moment(at)),
+            created,
+            updated,
             Value::from(root),
         ],
     )
@@ -288,35 +280,19 @@ pub(crate) fn latest<'a>(
     execution.records[*index].latest.map(|id| state.task(id))
 }
 
-/// A moment as Mistral writes it: to the second, without a zone. Records hold two each, hence by hand.
-pub(crate) fn moment(at: Timestamp) -> String {
-    let seconds = at.micros().div_euclid(1_000_000);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
-    let mut text = String::with_capacity(19);
-    // Writing into a String does not fail.
-    let _ = write!(text, "{year:04}-{month:02}-{day:02} ");
-    for (place, part) in [second / 3600, second / 60 % 60, second % 60].into_iter().enumerate() {
-        if place > 0 {
-            text.push(':');
-        }
-        text.push(char::from(b'0' + (part / 10) as u8));
-        text.push(char::from(b'0' + (part % 10) as u8));
-    }
-    text
+/// A moment as Mistral writes it: to the second, without a zone.
+fn moment(at: Timestamp) -> Str {
+    let iso = at.to_iso();
+    let (date, time) = iso.split_at(iso.find('T').unwrap_or(iso.len()));
+    let time = time.split('.').next().unwrap_or_default();
+    format!("{date}{}", time.replace('T', " ")).into()
 }
 
-/// Year, month and day of a day counted from 1970-01-01, by the calendar of eras of 400 years.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months counted from March, so that the day that leap years add comes last.
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+/// Two moments, which are often the same.
+pub(crate) fn moments(created: Timestamp, updated: Timestamp) -> [Value; 2] {
+    let first = Value::from(moment(created));
+    let second = if created == updated { first.clone() } else { Value::from(moment(updated)) };
+    [first, second]
 }
 
 #[cfg(test)]
@@ -324,10 +300,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_those_of_the_calendar() {
-        for text in ["1970-01-01T00:00:00Z", "2016-02-29T23:59:59Z", "1999-12-31T12:30:05Z", "2100-03-01T00:00:00Z"] {
-            let at = Timestamp::parse_iso(text).unwrap();
-            assert_eq!(moment(at), text.replace('T', " ").replace('Z', ""));
-        }
+    fn moments_are_told_to_the_second() {
+        let at = Timestamp::parse_iso("2016-02-29T23:59:59.5Z").unwrap();
+        assert_eq!(&*moment(at), "2016-02-29 23:59:59");
     }
 }

@@ -6,6 +6,7 @@ use super::fact::{Fact, Retries, TaskId, TaskState, Wait};
 use crate::expressions::{Expr, eval_pairs};
 use squall_expr::{Engine, Error};
 use squall_model::{Map, Str};
+use std::sync::Arc;
 
 impl Conductor<'_, '_> {
     /// An action or sub-workflow of a task is over.
@@ -77,7 +78,7 @@ impl Conductor<'_, '_> {
         };
         if sources.iter().all(|source| source.is_none()) {
             if !record.published.is_empty() {
-                self.emit(Fact::Published { task, branch: Map::new(), global: Map::new() });
+                self.emit(Fact::Published { task, branch: Arc::default(), global: Map::new() });
             }
             return Ok(());
         }
@@ -88,7 +89,7 @@ impl Conductor<'_, '_> {
             branch.extend(eval_pairs(&source.branch, Engine::Mistral, &view, &place)?);
             global.extend(eval_pairs(&source.global, Engine::Mistral, &view, &place)?);
         }
-        self.emit(Fact::Published { task, branch, global });
+        self.emit(Fact::Published { task, branch: Arc::new(branch), global });
         Ok(())
     }
 

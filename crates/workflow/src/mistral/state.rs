@@ -9,11 +9,13 @@
 use super::context::Context;
 use super::definition::{Definition, TaskIndex, Workflow};
 use super::fact::{Began, ExecutionId, Fact, Held, Parent, Policies, TaskId, TaskState, Via, Wait};
+use super::scope::NOTHING;
 use super::task_run::{Failure, FailureOf, TaskRun};
+use crate::fixed_keys::{fill, keys};
 use crate::{Offer, Run, RunId, TimerId};
 use squall_model::{Map, Status, Str, Timestamp, Value};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// What a Mistral run remembers.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -231,7 +233,7 @@ impl State {
         let workflow = &definition.workflows[index];
         let mut execution = Execution {
             id,
-            uuid: execution_uuid(run, id).into(),
+            uuid: execution_uuid(run, id),
             workflow: index,
             parent: began.parent,
             generation: 0,
@@ -298,8 +300,8 @@ impl State {
         above.waiting += u32::from(waiting);
         above.records[index].latest = Some(id);
         above.records[index].open += 1;
-        let uuid: Str = task_uuid(run, id).into();
-        let marker = Value::from_pairs([("id", uuid.clone()), ("name", name.clone())]);
+        let uuid = task_uuid(run, id);
+        let marker = fill(&MARKER_KEYS, [Value::from(uuid.clone()), Value::from(name.clone())]);
         self.tasks.push(TaskRun {
             id,
             uuid,
@@ -311,7 +313,7 @@ impl State {
             info: waiting.then(|| "Task is waiting.".into()),
             outbound: inbound.clone(),
             inbound,
-            published: Arc::default(),
+            published: NOTHING.clone(),
             policies: Policies::default(),
             prepared: false,
             items: None,
@@ -409,9 +411,9 @@ impl State {
         record.result = Some(record.compute_result());
     }
 
-    fn published(&mut self, task: TaskId, branch: &Map, global: &Map) {
+    fn published(&mut self, task: TaskId, branch: &Arc<Map>, global: &Map) {
         let record = &mut self.tasks[task as usize];
-        record.published = Arc::new(branch.clone());
+        record.published = branch.clone();
         record.outbound = record.inbound.with(branch);
         if !global.is_empty() {
             let execution = &mut self.executions[record.execution as usize];
@@ -552,35 +554,39 @@ impl Workflow {
 }
 
 /// The id under which expressions and results know an execution: fixed by the run's own id.
-pub(crate) fn execution_uuid(run: &Run, execution: ExecutionId) -> String {
+pub(crate) fn execution_uuid(run: &Run, execution: ExecutionId) -> Str {
     uuid(run, "execution", execution)
 }
 
 /// The same for a task record.
-pub(crate) fn task_uuid(run: &Run, task: TaskId) -> String {
+pub(crate) fn task_uuid(run: &Run, task: TaskId) -> Str {
     uuid(run, "task", task)
 }
 
 /// The same for an action run.
-pub(crate) fn action_uuid(run: &Run, action: RunId) -> String {
+pub(crate) fn action_uuid(run: &Run, action: RunId) -> Str {
     uuid(run, "action", action)
 }
 
 /// A UUID made of the run's id, a kind and a number: two rounds of FNV-1a. It names, it does not protect.
-fn uuid(run: &Run, kind: &str, number: u32) -> String {
+fn uuid(run: &Run, kind: &str, number: u32) -> Str {
     let execution = run.begin().map_or("", |begin| begin.execution.as_str());
-    let hash = |seed: u64| {
-        let bytes = execution.bytes().chain(kind.bytes()).chain(number.to_le_bytes());
-        bytes.fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
-    };
-    let bits = (u128::from(hash(0xcbf2_9ce4_8422_2325)) << 64) | u128::from(hash(0x6c62_272e_07bb_0142));
-    let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
-    let mut text = String::with_capacity(36);
-    for (place, shift) in (0..32).rev().map(|nibble| nibble * 4).enumerate() {
-        if matches!(place, 8 | 12 | 16 | 20) {
-            text.push('-');
+    let (mut high, mut low) = (0xcbf2_9ce4_8422_2325_u64, 0x6c62_272e_07bb_0142_u64);
+    for part in [execution.as_bytes(), kind.as_bytes(), &number.to_le_bytes()] {
+        for byte in part {
+            high = (high ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            low = (low ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
-        text.push(char::from(b"0123456789abcdef"[(bits >> shift) as usize & 0xf]));
     }
-    text
+    let bits = (u128::from(high) << 64) | u128::from(low);
+    let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let mut text = [b'-'; 36];
+    let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
+    for (place, byte) in places.zip(bits.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xf])) {
+        text[place] = b"0123456789abcdef"[usize::from(byte)];
+    }
+    std::str::from_utf8(&text).unwrap_or_default().into()
 }
+
+/// The keys of what expressions see as `__task_execution`.
+static MARKER_KEYS: LazyLock<Map> = LazyLock::new(|| keys(&["id", "name"]));

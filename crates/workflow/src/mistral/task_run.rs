@@ -143,6 +143,8 @@ impl TaskRun {
     pub fn open_slot(&mut self, slot: u32) -> u32 {
         let place = slot as usize;
         if self.slots.len() <= place {
+            // Nearly always one: a vector that grows by itself would begin with four.
+            self.slots.reserve_exact(place + 1 - self.slots.len());
             self.slots.resize(place + 1, Slot::default());
         }
         self.slots[place] = Slot::default();

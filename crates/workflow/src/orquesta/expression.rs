@@ -6,11 +6,34 @@
 use super::names::Names;
 use squall_expr::text::Template;
 use squall_expr::{Engine, Scope, jinja, yaql};
-use squall_model::Value;
+use squall_model::{Str, Value};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// A value that may hold expressions at any depth.
-#[derive(Debug)]
-pub struct Expr(Template);
+#[derive(Debug, Clone)]
+pub struct Expr(Arc<Template>);
+
+/// Reads the values of one definition; what stands in it several times is read, and kept, once.
+#[derive(Debug, Default)]
+pub struct Reader {
+    texts: HashMap<Str, Expr>,
+}
+
+impl Reader {
+    /// Reads a value, as [`Expr::of`].
+    pub fn read(&mut self, value: &Value) -> Expr {
+        match value {
+            Value::Str(text) => self.texts.entry(text.clone()).or_insert_with(|| Expr::of(value)).clone(),
+            _ => Expr::of(value),
+        }
+    }
+
+    /// The same for what may be absent.
+    pub fn given(&mut self, value: &Value) -> Option<Expr> {
+        (!value.is_null()).then(|| self.read(value))
+    }
+}
 
 /// An expression that failed, in the reference's words: class, colon, sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +54,7 @@ fn has_expressions(text: &str) -> bool {
 impl Expr {
     /// Reads a value. What cannot be read fails when it is evaluated.
     pub fn of(value: &Value) -> Expr {
-        Expr(Template::of(value, Engine::Orquesta))
+        Expr(Arc::new(Template::of(value, Engine::Orquesta)))
     }
 
     /// Evaluates it.
@@ -59,16 +82,17 @@ pub struct Problem {
     pub message: String,
 }
 
-/// What is wrong with the expressions in a value.
-pub fn problems(value: &Value) -> Vec<Problem> {
+/// What is wrong with the expressions in a value. Texts in `sound` are known to be right: the same few conditions stand
+/// in many tasks.
+pub fn problems(value: &Value, sound: &mut HashSet<Str>) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut pending = vec![value];
     while let Some(value) = pending.pop() {
         match value {
-            Value::Str(text) => text_problems(text, &mut found),
+            Value::Str(text) => note_problems(text, sound, &mut found),
             Value::List(items) => pending.extend(items.iter().rev()),
             Value::Map(map) => {
-                map.keys().for_each(|key| text_problems(key, &mut found));
+                map.keys().for_each(|key| note_problems(key, sound, &mut found));
                 pending.extend(map.values().rev());
             }
             _ => {}
@@ -77,10 +101,18 @@ pub fn problems(value: &Value) -> Vec<Problem> {
     found
 }
 
-fn text_problems(text: &str, found: &mut Vec<Problem>) {
-    if !has_expressions(text) {
+fn note_problems(text: &Str, sound: &mut HashSet<Str>, found: &mut Vec<Problem>) {
+    if !has_expressions(text) || sound.contains(text) {
         return;
     }
+    let before = found.len();
+    text_problems(text, found);
+    if found.len() == before {
+        sound.insert(text.clone());
+    }
+}
+
+fn text_problems(text: &str, found: &mut Vec<Problem>) {
     let yaql = pieces(text, "<%", "%>");
     let jinja = pieces(text, "{{", "}}");
     let has_blocks = !pieces(text, "{%", "%}").is_empty();

@@ -220,16 +220,17 @@ fn semantics(spec: &Spec, graph: &Graph) -> Vec<Entry> {
 
 // ---- every value of a definition ------------------------------------------------------------------------------------
 
-/// The values of a task that may hold expressions, with path and schema path, in the order of evaluation.
-pub(super) fn task_values<'a>(task: &'a Task) -> Vec<(&'a Value, String, String)> {
-    let at = |property: &str| {
-        (format!("tasks.{}.{property}", task.name), task_schema(&property.replace('.', ".properties.")))
-    };
+/// Path and schema path of a value of a task.
+pub(super) fn value_place(task: &Task, property: &str) -> (String, String) {
+    (format!("tasks.{}.{property}", task.name), task_schema(&property.replace('.', ".properties.")))
+}
+
+/// The values of a task that may hold expressions, with their properties, in the order of evaluation.
+pub(super) fn task_values<'a>(task: &'a Task) -> Vec<(&'a Value, &'static str)> {
     let mut values = Vec::new();
-    let mut add = |value: &'a Value, property: &str| {
+    let mut add = |value: &'a Value, property: &'static str| {
         if !value.is_null() {
-            let (spec_path, schema_path) = at(property);
-            values.push((value, spec_path, schema_path));
+            values.push((value, property));
         }
     };
     add(&task.delay, "delay");
@@ -246,8 +247,9 @@ pub(super) fn task_values<'a>(task: &'a Task) -> Vec<(&'a Value, String, String)
 
 fn expressions(spec: &Spec) -> Vec<Entry> {
     let mut found = Vec::new();
+    let mut sound = HashSet::new();
     let mut check = |value: &Value, spec_path: &dyn Fn() -> String, schema_path: &dyn Fn() -> String| {
-        for problem in expression::problems(value) {
+        for problem in expression::problems(value, &mut sound) {
             found.push(Entry {
                 message: problem.message,
                 spec_path: Some(spec_path()),
@@ -262,8 +264,8 @@ fn expressions(spec: &Spec) -> Vec<Entry> {
         }
     }
     for task in &spec.tasks {
-        for (value, spec_path, schema_path) in task_values(task) {
-            check(value, &|| spec_path.clone(), &|| schema_path.clone());
+        for (value, property) in task_values(task) {
+            check(value, &|| value_place(task, property).0, &|| value_place(task, property).1);
         }
         if let Some(retry) = &task.retry {
             for (value, name) in [(&retry.when, "when"), (&retry.count, "count"), (&retry.delay, "delay")] {

@@ -8,10 +8,13 @@
 use super::expression;
 use super::graph::{Graph, Numbers, RESERVED};
 use super::inline;
-use super::inspect::{Entry, task_values, transition_schema};
+use super::inspect::{Entry, task_values, transition_schema, value_place};
 use super::spec::{Spec, Task};
 use squall_model::{Str, Value};
 use std::collections::{HashMap, VecDeque};
+
+/// Path in the definition, and in the schema.
+type Place<'a> = &'a dyn Fn() -> (String, String);
 
 #[derive(Default)]
 struct Scan {
@@ -29,13 +32,15 @@ impl Scan {
         number
     }
 
-    fn check(&mut self, value: &Value, known: &Numbers, spec_path: &str, schema_path: &str) {
+    /// Paths are only written where something is found.
+    fn check(&mut self, value: &Value, known: &Numbers, place: Place<'_>) {
         for Reference { name, language, expression } in references(value) {
             let mut say = |message: String| {
+                let (spec_path, schema_path) = place();
                 self.found.push(Entry {
                     message,
-                    spec_path: Some(spec_path.into()),
-                    schema_path: schema_path.into(),
+                    spec_path: Some(spec_path),
+                    schema_path,
                     expression: Some((Some(language), expression.clone())),
                 });
             };
@@ -51,58 +56,60 @@ impl Scan {
     }
 
     /// A value as it is written: a text with inline pairs and a list are looked at part by part.
-    fn check_written(&mut self, value: &Value, known: &Numbers, spec_path: &str, schema_path: &str) {
+    fn check_written(&mut self, value: &Value, known: &Numbers, place: Place<'_>) {
+        let part_of = |i: usize| {
+            let (spec_path, schema_path) = place();
+            (format!("{spec_path}[{i}]"), schema_path)
+        };
         match value {
             Value::Str(text) if text.contains('=') => match inline::pairs(text).as_slice() {
-                [] => self.check(value, known, spec_path, schema_path),
-                pairs => (0..).zip(pairs).for_each(|(i, (_, part)): (usize, _)| {
-                    self.check(part, known, &format!("{spec_path}[{i}]"), schema_path);
-                }),
+                [] => self.check(value, known, place),
+                pairs => (0..).zip(pairs).for_each(|(i, (_, part))| self.check(part, known, &|| part_of(i))),
             },
-            Value::List(parts) => (0..).zip(parts.iter()).for_each(|(i, part): (usize, _)| {
-                self.check(part, known, &format!("{spec_path}[{i}]"), schema_path);
-            }),
-            _ => self.check(value, known, spec_path, schema_path),
+            Value::List(parts) => {
+                (0..).zip(parts.iter()).for_each(|(i, part)| self.check(part, known, &|| part_of(i)));
+            }
+            _ => self.check(value, known, place),
         }
     }
 
     /// A list of `name: value`, each seeing the names before it.
     fn rolling<'a>(
         &mut self,
-        entries: impl Iterator<Item = (&'a Str, &'a Value, String)>,
+        entries: impl Iterator<Item = (usize, &'a Str, &'a Value)>,
         known: &mut Numbers,
-        schema_path: &str,
+        place: &dyn Fn(usize) -> (String, String),
     ) {
-        for (name, value, spec_path) in entries {
-            self.check(value, known, &spec_path, schema_path);
+        for (i, name, value) in entries {
+            self.check(value, known, &|| place(i));
             known.insert(self.number(name));
         }
     }
 
     fn section(&mut self, spec: &Spec, section: &str, known: &mut Numbers) {
         let entries = section_entries(spec, section);
-        let entries = entries.iter().map(|(name, value, path)| (name, value, path.clone()));
-        self.rolling(entries, known, &format!("properties.{section}"));
+        let entries = entries.iter().map(|(i, name, value)| (*i, name, value));
+        self.rolling(entries, known, &|i| (format!("{section}[{i}]"), format!("properties.{section}")));
     }
 
     /// A task under the names that it knows, then each of its ways to a target, once for each target; answers what
     /// is known on each way.
     fn task(&mut self, task: &Task, known: &Numbers) -> Vec<Numbers> {
-        for (value, spec_path, schema_path) in task_values(task) {
-            self.check_written(value, known, &spec_path, &schema_path);
+        for (value, property) in task_values(task) {
+            self.check_written(value, known, &|| value_place(task, property));
         }
         let mut after = Vec::with_capacity(task.next.len());
         for (i, transition) in task.next.iter().enumerate() {
-            let path = format!("tasks.{}.next[{i}]", task.name);
+            let path = |property: &str| format!("tasks.{}.next[{i}].{property}", task.name);
+            let place = |property: &str| (path(property), transition_schema(property));
             let mut branch = known.clone();
             for _ in 0..transition.targets.len().max(1) {
                 branch = known.clone();
-                self.check_written(&transition.when, &branch, &format!("{path}.when"), &transition_schema("when"));
-                let entries =
-                    transition.publish.iter().enumerate().map(|(i, (k, v))| (k, v, format!("{path}.publish[{i}]")));
-                self.rolling(entries, &mut branch, &transition_schema("publish"));
-                let targets = &transition.targets_written;
-                self.check_written(targets, &branch, &format!("{path}.do"), &transition_schema("do"));
+                self.check_written(&transition.when, &branch, &|| place("when"));
+                let entries = transition.publish.iter().enumerate().map(|(i, (name, value))| (i, name, value));
+                let published = |i: usize| (path(&format!("publish[{i}]")), transition_schema("publish"));
+                self.rolling(entries, &mut branch, &published);
+                self.check_written(&transition.targets_written, &branch, &|| place("do"));
             }
             after.push(branch);
         }
@@ -199,14 +206,13 @@ pub(super) fn unknown<'a>(spec: &Spec, graph: &Graph, given: impl IntoIterator<I
     scan.found
 }
 
-/// The entries of `input`, `vars` or `output` with their paths; an input without default has the value null.
-fn section_entries(spec: &Spec, section: &str) -> Vec<(Str, Value, String)> {
+/// The entries of `input`, `vars` or `output` with their indexes; an input without default has the value null.
+fn section_entries(spec: &Spec, section: &str) -> Vec<(usize, Str, Value)> {
     let mut entries = Vec::new();
     for (i, entry) in spec.root.get(section).and_then(Value::as_list).unwrap_or_default().iter().enumerate() {
-        let path = format!("{section}[{i}]");
         match entry {
-            Value::Str(name) => entries.push((name.clone(), Value::Null, path)),
-            Value::Map(map) => entries.extend(map.iter().map(|(k, v)| (k.clone(), v.clone(), path.clone()))),
+            Value::Str(name) => entries.push((i, name.clone(), Value::Null)),
+            Value::Map(map) => entries.extend(map.iter().map(|(k, v)| (i, k.clone(), v.clone()))),
             _ => {}
         }
     }

@@ -36,7 +36,7 @@ pub use status::Status;
 
 use crate::step::{self, Step};
 use crate::{Run, Stimulus};
-use expression::Expr;
+use expression::{Expr, Reader};
 use graph::Graph;
 use spec::Task;
 use squall_model::{Str, Value};
@@ -131,7 +131,9 @@ impl Definition {
     /// Compiles a spec that passed the inspection.
     pub fn compile(spec: Spec, habits: Habits) -> Definition {
         let graph = Graph::of(&spec.tasks);
-        let tasks = spec.tasks.iter().enumerate().map(|(i, task)| TaskPlan::of(task, graph.nodes[i].sources.len()));
+        let mut reader = Reader::default();
+        let tasks = spec.tasks.iter().enumerate();
+        let tasks = tasks.map(|(i, task)| TaskPlan::of(task, graph.nodes[i].sources.len(), &mut reader));
         let named = |section: &str| {
             let written = spec.root.get(section).cloned().unwrap_or_default();
             spec::named_values(&written).iter().map(|(k, v)| (k.clone(), Expr::of(v))).collect()
@@ -183,20 +185,16 @@ fn inputs(spec: &Spec) -> Vec<(Str, Option<Expr>)> {
     inputs
 }
 
-fn given(value: &Value) -> Option<Expr> {
-    (!value.is_null()).then(|| Expr::of(value))
-}
-
 impl TaskPlan {
-    fn of(task: &Task, sources: usize) -> TaskPlan {
+    fn of(task: &Task, sources: usize, reader: &mut Reader) -> TaskPlan {
         let retry = task.retry.as_ref().map(|retry| RetryPlan {
-            when: given(&retry.when),
-            count: Expr::of(&retry.count),
-            delay: given(&retry.delay),
+            when: reader.given(&retry.when),
+            count: reader.read(&retry.count),
+            delay: reader.given(&retry.delay),
         });
         let by_command =
             task.next.iter().rfind(|t| t.targets.iter().any(|name| &**name == "retry")).map(|t| RetryPlan {
-                when: Some(given(&t.when).unwrap_or_else(|| Expr::of(&Value::from("<% completed() %>")))),
+                when: Some(reader.given(&t.when).unwrap_or_else(|| Expr::of(&Value::from("<% completed() %>")))),
                 count: Expr::of(&Value::Int(3)),
                 delay: None,
             });
@@ -206,17 +204,17 @@ impl TaskPlan {
             _ => u32::try_from(sources).unwrap_or(u32::MAX),
         };
         TaskPlan {
-            action: Expr::of(&task.action),
-            input: Expr::of(&task.input),
+            action: reader.read(&task.action),
+            input: reader.read(&task.input),
             with: task.with.as_ref().map(|with| WithPlan::of(&with.items, &with.concurrency)),
-            delay: given(&task.delay),
+            delay: reader.given(&task.delay),
             retry: by_command.or(retry),
             transitions: task
                 .next
                 .iter()
                 .map(|t| TransitionPlan {
-                    when: given(&t.when),
-                    publish: t.publish.iter().map(|(k, v)| (k.clone(), Expr::of(v))).collect(),
+                    when: reader.given(&t.when),
+                    publish: t.publish.iter().map(|(k, v)| (k.clone(), reader.read(v))).collect(),
                 })
                 .collect(),
             needed,
@@ -235,7 +233,12 @@ impl WithPlan {
         let names =
             names.map(|names| names.replace(' ', "").split(',').filter(|n| !n.is_empty()).map(Str::from).collect());
         let list = Str::from(list.trim());
-        WithPlan { names, items: Expr::of(&Value::Str(list.clone())), text: list, concurrency: given(concurrency) }
+        WithPlan {
+            names,
+            items: Expr::of(&Value::Str(list.clone())),
+            text: list,
+            concurrency: Reader::default().given(concurrency),
+        }
     }
 }
 
