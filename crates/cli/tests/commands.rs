@@ -420,6 +420,74 @@ fn a_copy_is_taken_while_it_runs_and_works_elsewhere() {
     assert_eq!(other.json(&["run", "--json", "tools.hi"])["result"]["stdout"], "hi");
 }
 
+/// Files below a directory that hold a text.
+fn holding(dir: &Path, text: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).expect("it can be read").map(|entry| entry.expect("an entry").path());
+    let holds = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        bytes.windows(text.len()).any(|part| part == text.as_bytes())
+    };
+    entries.fold(Vec::new(), |mut found, path| {
+        if path.is_dir() {
+            found.extend(holding(&path, text));
+        } else if holds(&path) {
+            found.push(path.display().to_string());
+        }
+        found
+    })
+}
+
+#[test]
+fn a_secret_lies_nowhere_in_clear_and_is_there_when_it_is_needed() {
+    let mut server = Server::start();
+    let log_in = |name: &str, tags: &str| {
+        format!(
+            "name: {name}\nrunner_type: local-shell-cmd\n{tags}parameters:\n  password: {{type: string, secret: true, required: \
+             true}}\n  cmd: {{immutable: true, default: 'echo {{{{ password | length }}}} letters'}}\n"
+        )
+    };
+    let flow = "name: flow\nrunner_type: orquesta\nentry_point: workflows/flow.yaml\nparameters:\n  pw: {type: string, secret: true}\n";
+    let text = "version: 1.0\ninput: [pw]\ntasks:\n  first:\n    action: tools.log_in\n    input: {password: <% ctx().pw %>}\n    next:\n      - publish: [again: <% ctx().pw %>]\n        do: second\n  second:\n    action: tools.asks\n    input: {password: <% ctx().again %>}\n";
+    let (plain, asks) = (log_in("log_in", ""), log_in("asks", "tags: [{name: squall.confirm, value: \"true\"}]\n"));
+    let files = [
+        ("actions/log_in.yaml", &*plain),
+        ("actions/asks.yaml", &asks),
+        ("actions/flow.yaml", flow),
+        ("actions/workflows/flow.yaml", text),
+    ];
+    write_pack(&server, "tools", &files);
+    server.ok("squall", &["reload"]);
+    let secret = "correct-horse-battery";
+    let one = server.json(&["run", "--json", "tools.log_in", &format!("password={secret}")]);
+    assert_eq!(one["result"]["stdout"], "21 letters");
+    let held = server.run("squall", &["run", "--no-wait", "--json", "tools.flow", &format!("pw={secret}")]);
+    let held: serde_json::Value = serde_json::from_slice(&held.stdout).expect("JSON");
+    let code = server.json(&["confirmations", "--json"])[0]["code"].as_str().expect("one is open").to_owned();
+    server.stop();
+    assert_eq!(holding(&server.data, secret), Vec::<String>::new());
+
+    server.up();
+    server.ok("squall", &["confirm", &code]);
+    let ended = server.ended(held["id"].as_str().expect("an id"));
+    assert_eq!(ended["status"], "succeeded", "{ended:#}");
+    let asked = server.json(&["execution", "list", "--all", "--action", "tools.asks", "--json"]);
+    assert_eq!(asked[0]["result"]["stdout"], "21 letters", "{asked:#}");
+    server.stop();
+    assert_eq!(holding(&server.data, secret), Vec::<String>::new());
+
+    // With another key what it was asked with is lost, and it says so.
+    server.up();
+    let held = server.run("squall", &["run", "--no-wait", "--json", "tools.asks", &format!("password={secret}")]);
+    let held: serde_json::Value = serde_json::from_slice(&held.stdout).expect("JSON");
+    let code = server.json(&["confirmations", "--json"])[0]["code"].as_str().expect("one is open").to_owned();
+    server.stop();
+    std::fs::remove_file(server.data.join("datastore_key.json")).expect("it is there");
+    server.up();
+    let confirmed = server.run("squall", &["confirm", &code]);
+    let ended = server.ended(held["id"].as_str().expect("an id"));
+    assert_eq!(ended["status"], "failed", "{confirmed:?} {ended:#}");
+}
+
 #[test]
 fn a_restored_backup_voids_what_was_asked_before_it() {
     let server = Server::start();

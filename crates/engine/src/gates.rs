@@ -3,6 +3,7 @@
 //! To add a gate: a function here and a line in [`pass`], with the reason for its place.
 
 use crate::noting::{Noting, Seen};
+use crate::params::Prepared;
 use crate::people::{Principal, Via, Wish, authorize};
 use crate::refusal::Refusal;
 use crate::request::{Earlier, Request, Source};
@@ -55,15 +56,15 @@ pub(crate) fn pass(engine: &Engine, content: &Content, request: &Request) -> Res
         Err(Failed::Refused(refusal)) => return Err(refusal),
         Err(Failed::Template(outcome)) => {
             let message = params::error_text(&outcome);
-            let requested = requested(request, &action, request.params.clone(), context);
+            let requested = requested(request, &action, &prepared, request.params.clone(), context);
             return Ok(Verdict::Stillborn { requested, outcome, message });
         }
     };
     params::check(&prepared, &params).map_err(Refusal::Invalid)?;
-    Ok(Verdict::Run(requested(request, &action, params, context), seen))
+    Ok(Verdict::Run(requested(request, &action, &prepared, params, context), seen))
 }
 
-fn requested(request: &Request, action: &Action, params: Map, context: Map) -> Requested {
+fn requested(request: &Request, action: &Action, prepared: &Prepared, params: Map, context: Map) -> Requested {
     Requested {
         action: action.reference.clone(),
         runner: action.runner.name.to_owned(),
@@ -75,6 +76,7 @@ fn requested(request: &Request, action: &Action, params: Map, context: Map) -> R
         delay_ms: request.delay_ms,
         source: request.source.as_str().to_owned(),
         again: request.earlier.as_ref().and_then(|e| e.again.as_ref()).map(|(again, _)| again.clone()),
+        secret: prepared.secret(),
     }
 }
 

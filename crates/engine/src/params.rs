@@ -47,6 +47,16 @@ impl Prepared {
         self.merged.get(name).is_some_and(|schema| schema.secret)
     }
 
+    /// Whether any parameter is secret.
+    pub(crate) fn has_secrets(&self) -> bool {
+        self.merged.values().any(|schema| schema.secret)
+    }
+
+    /// The names of all secret parameters.
+    pub(crate) fn secret(&self) -> Vec<String> {
+        self.merged.iter().filter(|(_, schema)| schema.secret).map(|(name, _)| name.to_string()).collect()
+    }
+
     /// The parameters with every secret masked.
     pub fn masked(&self, given: &Map) -> Map {
         params::mask(&self.merged, given)

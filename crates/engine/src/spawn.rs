@@ -58,6 +58,7 @@ pub(crate) fn child(
         delay_ms: offer.child.delay_ms,
         source: parent.request.source.clone(),
         again: None,
+        secret: prepared.secret(),
     };
     let mut child = Execution::new(around.ids.execution(), request, around.now);
     child.root = parent.root;

@@ -72,6 +72,9 @@ pub struct Requested {
     /// What it goes on with, when tasks of an ended workflow are run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Again>,
+    /// The names of its secret parameters, which the store encrypts. Missing in rows of older programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret: Vec<String>,
 }
 
 /// Tasks of an ended workflow that are run again by a new execution, which goes on with the log of the old one.

@@ -13,6 +13,7 @@ use squall_engine::confirmation::policy::{self, Policy};
 use squall_engine::{Engine, Parts, Principal, Settings};
 use squall_runners::{Config, Workers};
 use squall_store::crypto::Key;
+use squall_store::secrets::Secrets;
 use squall_store::sqlite::{Options as StoreOptions, Sqlite};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -185,7 +186,10 @@ impl Server {
     pub async fn start(options: Options) -> Result<Server, StartError> {
         let began = Instant::now();
         let data = &options.data;
-        let store = Arc::new(Sqlite::open(data, &options.store)?);
+        let store = Sqlite::open(data, &options.store)?;
+        let ids = Arc::new(RandomIds::new()?);
+        let key = datastore_key(data, &ids)?;
+        let store = Arc::new(store.with_secrets(Secrets::new(key.clone(), ids.clone())));
         let listeners = bind(options.listen).await?;
         let endpoints = endpoints(&listeners, data)?;
         let sources = sources(data, &options.packs)?;
@@ -205,11 +209,10 @@ impl Server {
         loaded.diagnostics.extend(lint::check(&loaded.registry, Some(&policy), None));
         loader.remember(&loaded);
         report(&loaded.diagnostics);
-        let ids = Arc::new(RandomIds::new()?);
         let settings = Settings {
             trust_legacy_bots: options.trust_legacy_bots,
             expressions: options.expressions.clone(),
-            ..settings(data, &endpoints, &ids)?
+            ..settings(data, &endpoints, key)
         };
         let engine = Engine::new(Parts {
             store: store.clone(),
@@ -451,19 +454,22 @@ fn sources(data: &Path, more: &[PathBuf]) -> Result<Sources, StartError> {
     Ok(Sources { builtin: true, builtin_dir: Some(builtin), packs: dirs, configs: Some(configs), ..Sources::default() })
 }
 
-fn settings(data: &Path, endpoints: &Endpoints, ids: &RandomIds) -> Result<Settings, StartError> {
+fn datastore_key(data: &Path, ids: &RandomIds) -> Result<Key, StartError> {
     let path = data.join("datastore_key.json");
     if !path.exists() {
         Key::generate(ids).create(&path).map_err(|e| StartError::Key(e.to_string()))?;
     }
-    let key = Key::load(&path).map_err(|e| StartError::Key(e.to_string()))?;
-    Ok(Settings {
+    Key::load(&path).map_err(|e| StartError::Key(e.to_string()))
+}
+
+fn settings(data: &Path, endpoints: &Endpoints, key: Key) -> Settings {
+    Settings {
         api_url: format!("{}/v1", endpoints.api),
         network: NETWORK.into(),
         datastore_key: Some(key),
         packs_dir: data.join("packs"),
         ..Settings::default()
-    })
+    }
 }
 
 fn worker_config(options: &Options) -> Config {

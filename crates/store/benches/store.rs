@@ -34,6 +34,7 @@ fn execution(n: u32) -> Execution {
         delay_ms: 0,
         source: String::new(),
         again: None,
+        secret: Vec::new(),
     };
     Execution::new(id(n), request, Timestamp::from_micros(1_700_000_000_000_000 + i64::from(n)))
 }
@@ -65,7 +66,7 @@ fn succeeded() -> Change {
 fn append(n: u32) -> Batch {
     let fact = r#"{"offered":{"task":"restart","run":7,"input":{"host":"web1","env":"prod"}}}"#.to_owned();
     let at = Timestamp::from_micros(1_700_000_000_000_000);
-    Batch::from(Op::Append { execution: id(n), seq: 0, facts: vec![fact; 3], at })
+    Batch::from(Op::Append { execution: id(n), seq: 0, facts: vec![fact; 3], at, secret: false })
 }
 
 /// Measured times, sorted when asked for.

@@ -35,6 +35,8 @@ pub enum Op {
         facts: Vec<String>,
         /// When.
         at: Timestamp,
+        /// Whether there are secrets in them: then they are kept encrypted.
+        secret: bool,
     },
     /// A definition, stored once by its SHA-256.
     Definition {

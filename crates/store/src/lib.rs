@@ -17,6 +17,7 @@ pub mod crypto;
 pub mod memory;
 mod people;
 mod rows;
+pub mod secrets;
 pub mod sqlite;
 mod stored;
 

@@ -4,6 +4,7 @@
 //! the object it was; so the one-key forms of values without a JSON form are only read from a text that begins
 //! with a space. What would be nested too deep to be read back is refused before it is written.
 
+use crate::secrets::Secrets;
 use crate::{Error, Result};
 use squall_model::{
     ActionRef, Again, Change, Execution, ExecutionId, Map, ReplyTo, Requested, Special, Status, Timestamp, Value,
@@ -159,6 +160,10 @@ fn requested(mut fields: Map) -> Option<Requested> {
         },
         source: optional(take("source"), text)?.unwrap_or_default(),
         again: optional(take("again"), again)?,
+        secret: match take("secret") {
+            None => Vec::new(),
+            Some(names) => names.as_list()?.iter().map(text).collect::<Option<_>>()?,
+        },
     })
 }
 
@@ -239,9 +244,10 @@ pub(crate) struct NewTexts {
 }
 
 impl NewTexts {
-    pub(crate) fn of(e: &Execution) -> Result<NewTexts> {
+    pub(crate) fn of(e: &Execution, secrets: Option<&Secrets>) -> Result<NewTexts> {
+        let hidden = secrets.map(|secrets| secrets.hide(&e.request)).transpose()?.flatten();
         Ok(NewTexts {
-            request: request_text(e.id, &e.request)?,
+            request: request_text(e.id, hidden.as_ref().unwrap_or(&e.request))?,
             result: result_text(e.id, &e.result)?,
             log: log_text(&e.log),
             notes: map_text(&e.notes, || format!("notes of {}", e.id))?,
@@ -352,6 +358,7 @@ mod tests {
             delay_ms: u64::MAX,
             source: "chat".to_owned(),
             again: Some(Again { of: ExecutionId([2; 12]), tasks: vec!["a".to_owned()], reset: vec!["b".to_owned()] }),
+            secret: vec!["$set".to_owned()],
         };
         let id = ExecutionId([1; 12]);
         let text = request_text(id, &request).unwrap();

@@ -6,6 +6,8 @@ use futures::executor::block_on;
 use futures::future::join_all;
 use given::*;
 use squall_model::{Change, ExecutionId, Status, Timestamp, Value};
+use squall_store::crypto::Key;
+use squall_store::secrets::{Secrets, is_hidden};
 use squall_store::sqlite::{OpenError, Options, Sqlite, Synchronous};
 use squall_store::{Batch, DueKind, Error, Filter, Op, Page, Store};
 use std::io::{BufRead, BufReader};
@@ -250,7 +252,8 @@ fn a_large_result_handed_on_is_kept_once() {
         });
         let fact =
             format!(r#"{{"finished":{{"run":{n},"status":"succeeded","result":{}}}}}"#, squall_model::to_json(&result));
-        let append = Op::Append { execution: id(n), seq: 0, facts: vec![fact], at: Timestamp::from_micros(1) };
+        let append =
+            Op::Append { execution: id(n), seq: 0, facts: vec![fact], at: Timestamp::from_micros(1), secret: false };
         given(&store, [insert(whole), append]);
     }
     assert!(bytes(&dir) < 4_000_000, "{} bytes", bytes(&dir));
@@ -266,6 +269,65 @@ fn a_large_result_handed_on_is_kept_once() {
     store.tamper("DELETE FROM blobs").unwrap();
     let refused = store.execution(id(0)).unwrap_err().to_string();
     assert!(refused.contains("it is missing"), "{refused}");
+}
+
+/// Initial vectors that differ.
+struct Counted(std::sync::atomic::AtomicU8);
+
+impl squall_model::Ids for Counted {
+    fn execution(&self) -> squall_model::ExecutionId {
+        id(0)
+    }
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill_with(|| self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    }
+}
+
+fn secrets(key: &Key) -> Secrets {
+    Secrets::new(key.clone(), std::sync::Arc::new(Counted(0.into())))
+}
+
+#[test]
+fn secrets_are_nowhere_in_the_files_and_come_back_with_their_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let (right, wrong) = (Key::generate(&Counted(1.into())), Key::generate(&Counted(2.into())));
+    let store = open(&dir).with_secrets(secrets(&right));
+    let password = Value::from_pairs([("is", Value::from("hunter2-in-clear")), ("times", 3.into())]);
+    let whole = execution_with(1, |_, request| {
+        request.params.insert("password".into(), password.clone());
+        request.params.insert("host".into(), "web1".into());
+        request.secret = vec!["password".to_owned(), "not_given".to_owned()];
+    });
+    let fact = |secret| {
+        let facts = vec![format!(r#"{{"offered":"{}"}}"#, if secret { "hunter2-in-clear" } else { "web1" })];
+        Op::Append { execution: id(1), seq: u64::from(!secret), facts, at: Timestamp::from_micros(1), secret }
+    };
+    given(&store, [insert(whole.clone()), fact(true), fact(false)]);
+    drop(store);
+
+    let clear = |text: &str| {
+        let files = ["squall.db", "squall.db-wal"].map(|file| std::fs::read(dir.path().join(file)).unwrap_or_default());
+        files.iter().any(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
+    };
+    assert!(clear("web1") && !clear("hunter2-in-clear"));
+
+    let store = open(&dir).with_secrets(secrets(&right));
+    let found = store.execution(id(1)).unwrap().unwrap();
+    assert_eq!(found.request, whole.request);
+    assert_eq!(store.tree(id(1)).unwrap(), std::slice::from_ref(&found));
+    assert_eq!(store.executions(&Filter::default(), Page::default()).unwrap().0, [found]);
+    let facts = store.facts(id(1), 0).unwrap();
+    assert_eq!(facts[0].json, r#"{"offered":"hunter2-in-clear"}"#);
+    assert_eq!(facts[1].json, r#"{"offered":"web1"}"#);
+    drop(store);
+
+    // Somebody put another key in its place: what is no secret can still be looked at.
+    let store = open(&dir).with_secrets(secrets(&wrong));
+    let found = store.execution(id(1)).unwrap().unwrap();
+    assert!(is_hidden(&found.request.params["password"]));
+    assert_eq!(found.request.params["host"], Value::from("web1"));
+    let refused = store.facts(id(1), 0).unwrap_err().to_string();
+    assert!(refused.contains("fact 0") && refused.contains("another key"), "{refused}");
 }
 
 #[test]

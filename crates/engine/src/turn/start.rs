@@ -2,6 +2,9 @@
 
 use super::*;
 
+const UNREADABLE: &str =
+    "its secret parameters were encrypted with another key than that of datastore_key.json: ask for it again";
+
 impl<'a> Turn<'a> {
     /// Starts a requested execution: begins a workflow, runs a native action, or schedules a process.
     pub(super) fn start(&mut self, id: ExecutionId) {
@@ -21,6 +24,9 @@ impl<'a> Turn<'a> {
             return;
         }
         let request = execution.request.clone();
+        if request.params.values().any(squall_store::secrets::is_hidden) {
+            return self.end(id, Outcome::failed(UNREADABLE));
+        }
         let Some(action) = self.around.content.registry().action(&request.action).cloned() else {
             let text = format!("Action \"{}\" cannot be found.", request.action);
             return self.end(id, Outcome::failed(text));

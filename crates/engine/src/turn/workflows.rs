@@ -1,6 +1,7 @@
 //! Workflows: a conductor hears, its facts are carried out, its offers become children.
 
 use super::*;
+use squall_model::ActionRef;
 
 impl<'a> Turn<'a> {
     /// Lets a conductor hear something and carries out the facts that follow.
@@ -25,7 +26,8 @@ impl<'a> Turn<'a> {
         self.tree.flows.insert(id, flow);
         if !facts.is_empty() {
             let texts = facts.iter().map(|f| serde_json::to_string(f).unwrap_or_default()).collect();
-            self.ops.push(Op::Append { execution: id, seq, facts: texts, at: self.around.now });
+            let secret = self.holds_secrets(id, &facts);
+            self.ops.push(Op::Append { execution: id, seq, facts: texts, at: self.around.now, secret });
         }
         if still_over {
             return self.end(id, Outcome::failed("none of the tasks can be run again"));
@@ -37,6 +39,22 @@ impl<'a> Turn<'a> {
             self.fact(id, fact);
         }
         self.end_if_done(id);
+    }
+
+    /// Whether facts hold secrets: parameters of the workflow, or of an action that it offers.
+    fn holds_secrets(&self, id: ExecutionId, facts: &[Fact]) -> bool {
+        let own = |execution: &Execution| !execution.request.secret.is_empty();
+        let offered = |fact: &Fact| match fact {
+            Fact::Offered { offer } => offer.action.as_deref().is_some_and(|name| self.takes_secrets(name)),
+            _ => false,
+        };
+        self.tree.executions.get(&id).is_some_and(own) || facts.iter().any(offered)
+    }
+
+    fn takes_secrets(&self, action: &str) -> bool {
+        let content = &self.around.content;
+        let action = action.parse::<ActionRef>().ok().and_then(|reference| content.registry().action(&reference));
+        action.is_some_and(|action| content.prepared(action).has_secrets())
     }
 
     pub(super) fn fact(&mut self, id: ExecutionId, fact: Fact) {

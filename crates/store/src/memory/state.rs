@@ -84,7 +84,7 @@ impl State {
         match op {
             Op::Insert(execution) => self.insert(execution, undo)?,
             Op::Update { id, version, change } => self.update(*id, *version, change, undo)?,
-            Op::Append { execution, seq, facts, at } => self.append(*execution, *seq, facts, *at, undo)?,
+            Op::Append { execution, seq, facts, at, secret: _ } => self.append(*execution, *seq, facts, *at, undo)?,
             Op::Definition { sha, text } => {
                 if !self.definitions.contains_key(sha) {
                     self.definitions.insert(sha.clone(), text.as_str().into());

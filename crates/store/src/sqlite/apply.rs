@@ -64,7 +64,7 @@ pub(super) fn apply(c: &Connection, write: &Write) -> Done {
 
 fn other(c: &Connection, op: &Op) -> Done {
     match op {
-        Op::Append { execution, seq, facts, at } => append(c, *execution, *seq, facts, *at),
+        Op::Append { execution, seq, facts, at, secret: _ } => append(c, *execution, *seq, facts, *at),
         Op::Definition { sha, text } => {
             run(c, "INSERT INTO definitions (sha, text) VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![sha, text])?;
             Ok(())

@@ -24,6 +24,7 @@ pub use copy::copy;
 pub use examine::{Examined, examine};
 pub use open::{OnFatal, OpenError, Options, Synchronous};
 
+use crate::secrets::{Secrets, shown_fact};
 use crate::{
     ApiKey, AuditFilter, AuditRow, Batch, Confirmation, ConfirmationFilter, Due, Entry, Error, Fact, Factor, Filter,
     Item, ItemScope, Linked, Message, Outgoing, Page, Result, Slot, Store, Token, User,
@@ -43,6 +44,7 @@ pub struct Sqlite {
     readers: Readers,
     writer: writer::Handle,
     fatal: Arc<Fatal>,
+    secrets: Option<Secrets>,
     _lock: open::Lock,
 }
 
@@ -61,7 +63,13 @@ impl Sqlite {
             .map_err(|source| OpenError::Directory { path: dir.to_owned(), source })?;
         let readers = Readers { dir: dir.to_owned(), options: options.clone(), idle: Mutex::default() };
         lock.opened = true;
-        Ok(Sqlite { dir: dir.to_owned(), readers, writer, fatal, _lock: lock })
+        Ok(Sqlite { dir: dir.to_owned(), readers, writer, fatal, secrets: None, _lock: lock })
+    }
+
+    /// The same, with the secrets of executions encrypted from now on, and decrypted when they are read.
+    pub fn with_secrets(mut self, secrets: Secrets) -> Sqlite {
+        self.secrets = Some(secrets);
+        self
     }
 
     /// The data directory.
@@ -89,6 +97,12 @@ impl Sqlite {
             Err(_) => {}
         }
         result
+    }
+
+    fn show<'e>(&self, executions: impl IntoIterator<Item = &'e mut Execution>) {
+        if let Some(secrets) = &self.secrets {
+            executions.into_iter().for_each(|execution| secrets.show(execution));
+        }
     }
 
     /// How SQLite carries out each statement of the reads, for the test that none walks a whole table.
@@ -174,7 +188,7 @@ fn classify(error: &rusqlite::Error) -> Error {
 
 impl Store for Sqlite {
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<()>> {
-        let answer = self.writer.submit(batch);
+        let answer = self.writer.submit(batch, self.secrets.as_ref());
         Box::pin(async move {
             let Some(submitted) = answer? else { return Ok(()) };
             let answer = submitted.answered.await.unwrap_or_else(|_| Err(Error::Fatal(writer::GONE.to_owned())));
@@ -186,13 +200,19 @@ impl Store for Sqlite {
     }
 
     fn execution(&self, id: ExecutionId) -> Result<Option<Execution>> {
-        self.read(|c| read::execution(c, id))
+        let mut found = self.read(|c| read::execution(c, id))?;
+        self.show(&mut found);
+        Ok(found)
     }
     fn tree(&self, root: ExecutionId) -> Result<Vec<Execution>> {
-        self.read(|c| read::tree(c, root))
+        let mut found = self.read(|c| read::tree(c, root))?;
+        self.show(&mut found);
+        Ok(found)
     }
     fn executions(&self, filter: &Filter, page: Page) -> Result<(Vec<Execution>, u64)> {
-        self.read(|c| read::executions(c, filter, page))
+        let (mut found, total) = self.read(|c| read::executions(c, filter, page))?;
+        self.show(&mut found);
+        Ok((found, total))
     }
     fn children(&self, parent: ExecutionId) -> Result<Vec<ExecutionId>> {
         self.read(|c| read::children(c, parent))
@@ -201,7 +221,12 @@ impl Store for Sqlite {
         self.read(|c| read::unfinished(c, after, limit))
     }
     fn facts(&self, execution: ExecutionId, from: u64) -> Result<Vec<Fact>> {
-        self.read(|c| read::facts(c, execution, from))
+        let facts = self.read(|c| read::facts(c, execution, from))?;
+        let shown = |fact: Fact| match shown_fact(self.secrets.as_ref(), fact.json) {
+            Ok(json) => Ok(Fact { json, ..fact }),
+            Err(why) => Err(read::damaged_fact(execution, fact.seq, &why.to_string())),
+        };
+        facts.into_iter().map(shown).collect()
     }
     fn definition(&self, sha: &str) -> Result<Option<String>> {
         self.read(|c| read::definition(c, sha))

@@ -1,6 +1,7 @@
 //! A batch made ready for the writer: every text is made here, on the caller's thread.
 
 use crate::blobs::{Blob, shrink};
+use crate::secrets::Secrets;
 use crate::stored::{self, NewTexts};
 use crate::{Batch, Op, Result};
 use squall_model::{Change, Execution, ExecutionId, Map};
@@ -58,13 +59,13 @@ const ROW_BYTES: usize = 256;
 ///
 /// # Errors
 /// When something in it is nested too deep to be read back.
-pub(super) fn prepare(batch: Batch, known: &Known) -> Result<Prepared> {
+pub(super) fn prepare(batch: Batch, known: &Known, secrets: Option<&Secrets>) -> Result<Prepared> {
     let mut bytes = 0;
     let mut writes = Vec::with_capacity(batch.ops.len());
     let mut shas = Vec::new();
     for op in batch.ops {
         let mut blobs = Vec::new();
-        let write = write(op, &mut blobs)?;
+        let write = write(op, &mut blobs, secrets)?;
         for blob in blobs {
             if !known.has(&blob.sha) && !shas.contains(&blob.sha) {
                 shas.push(blob.sha);
@@ -103,17 +104,21 @@ impl Known {
     }
 }
 
-fn write(op: Op, blobs: &mut Vec<Blob>) -> Result<Write> {
+fn write(op: Op, blobs: &mut Vec<Blob>, secrets: Option<&Secrets>) -> Result<Write> {
     Ok(match op {
         Op::Insert(execution) => {
-            let texts = NewTexts::of(&execution)?;
+            let texts = NewTexts::of(&execution, secrets)?;
             let request = shrink(texts.request, blobs);
             let result = texts.result.map(|text| shrink(text, blobs));
             Write::Insert(execution, NewTexts { request, result, ..texts })
         }
-        Op::Append { execution, seq, facts, at } => {
-            let facts = facts.into_iter().map(|fact| shrink(fact, blobs)).collect();
-            Write::Other(Op::Append { execution, seq, facts, at })
+        Op::Append { execution, seq, facts, at, secret } => {
+            let kept = |fact: String| match secrets.filter(|_| secret) {
+                Some(secrets) => secrets.hide_fact(&fact),
+                None => shrink(fact, blobs),
+            };
+            let facts = facts.into_iter().map(kept).collect();
+            Write::Other(Op::Append { execution, seq, facts, at, secret })
         }
         Op::Update { id, version, change } => {
             let mut change = *change;

@@ -11,6 +11,7 @@
 use super::apply::{Failed, apply};
 use super::prepare::{Known, Prepared, Write, prepare};
 use super::{Fatal, Options, classify};
+use crate::secrets::Secrets;
 use crate::{Batch, Error, Result};
 use futures::channel::oneshot;
 use rusqlite::Connection;
@@ -93,11 +94,11 @@ impl Handle {
     }
 
     /// Puts a batch into the queue; none is returned for an empty one.
-    pub(super) fn submit(&self, batch: Batch) -> Result<Option<Submitted>> {
+    pub(super) fn submit(&self, batch: Batch, secrets: Option<&Secrets>) -> Result<Option<Submitted>> {
         if batch.is_empty() {
             return Ok(None);
         }
-        let Prepared { writes, bytes, shas } = prepare(batch, &self.known)?;
+        let Prepared { writes, bytes, shas } = prepare(batch, &self.known, secrets)?;
         let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         // A batch that is larger than the bound alone still goes through an empty queue.
         if waiting > 0 && waiting.saturating_add(bytes) > self.max_bytes {

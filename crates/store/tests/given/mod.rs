@@ -29,6 +29,7 @@ pub fn execution(n: u32) -> Execution {
         delay_ms: 0,
         source: String::new(),
         again: None,
+        secret: Vec::new(),
     };
     Execution::new(id(n), request, at(i64::from(n)))
 }
@@ -55,7 +56,13 @@ pub fn becomes(status: Status) -> Change {
 }
 
 pub fn append(n: u32, seq: u64, facts: &[&str]) -> Op {
-    Op::Append { execution: id(n), seq, facts: facts.iter().map(|f| (*f).to_owned()).collect(), at: at(5) }
+    Op::Append {
+        execution: id(n),
+        seq,
+        facts: facts.iter().map(|f| (*f).to_owned()).collect(),
+        at: at(5),
+        secret: false,
+    }
 }
 
 pub fn due(n: u32, kind: DueKind, number: u32, when: i64) -> Due {
