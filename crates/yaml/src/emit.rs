@@ -20,13 +20,15 @@ pub struct Layout {
     pub width: u16,
     /// Write characters beyond ASCII as they are, rather than escaped.
     pub unicode: bool,
+    /// Escape characters beyond the basic plane all the same (emoji), as libyaml does, which PyYAML writes with.
+    pub narrow: bool,
     /// Sort the keys of maps.
     pub sorted: bool,
 }
 
 impl Default for Layout {
     fn default() -> Layout {
-        Layout { indent: 2, width: 80, unicode: true, sorted: false }
+        Layout { indent: 2, width: 80, unicode: true, narrow: false, sorted: false }
     }
 }
 
@@ -49,13 +51,34 @@ pub fn to_yaml_with(value: &Value, layout: Layout) -> String {
     while let Some(step) = pending.pop() {
         emitter.step(step, layout.sorted, &mut pending);
     }
-    emitter.finish();
+    let escaped = emitter.finish();
     let mut text = String::from_utf8(*out).unwrap_or_default();
+    if !escaped.is_empty() {
+        text = with_escapes(&text, escaped);
+    }
     if is_scalar(value) && !text.starts_with(['\'', '"', '|', '>']) {
         // A plain scalar alone could go on in the next line, so PyYAML marks its end.
         text.push_str("...\n");
     }
     text
+}
+
+/// Stands for a character that is to be escaped: one that no text has and that the emitter escapes by itself.
+const HIDDEN: char = '\u{FFFF}';
+
+/// Puts the characters themselves in the places of the hidden ones.
+fn with_escapes(text: &str, escaped: Vec<char>) -> String {
+    let mut pieces = text.split("\\uFFFF");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    let mut escaped = escaped.into_iter();
+    for piece in pieces {
+        match escaped.next() {
+            Some(c) => out.push_str(&format!("\\U{:08X}", u32::from(c))),
+            None => out.push_str("\\uFFFF"),
+        }
+        out.push_str(piece);
+    }
+    out
 }
 
 fn is_scalar(value: &Value) -> bool {
@@ -76,6 +99,9 @@ enum Step<'a> {
 
 struct Emitter<'a> {
     raw: *mut c::yaml_emitter_t,
+    narrow: bool,
+    /// The characters that were hidden, in their order.
+    escaped: Vec<char>,
     out: std::marker::PhantomData<&'a mut Vec<u8>>,
 }
 
@@ -104,7 +130,12 @@ impl<'a> Emitter<'a> {
             c::yaml_emitter_set_width(raw, i32::from(layout.width));
             c::yaml_emitter_set_unicode(raw, layout.unicode);
         }
-        let mut emitter = Emitter { raw, out: std::marker::PhantomData };
+        let mut emitter = Emitter {
+            raw,
+            narrow: layout.unicode && layout.narrow,
+            escaped: Vec::new(),
+            out: std::marker::PhantomData,
+        };
         // SAFETY: each closure fills a zeroed event; null means "none" for directives.
         unsafe {
             emitter.emit(|event| c::yaml_stream_start_event_initialize(event, c::YAML_UTF8_ENCODING).ok);
@@ -208,6 +239,16 @@ impl<'a> Emitter<'a> {
     }
 
     fn scalar(&mut self, text: &str, plain: bool) {
+        let is_wide = |c: char| u32::from(c) > 0xFFFF || c == HIDDEN;
+        if self.narrow && text.contains(is_wide) {
+            self.escaped.extend(text.chars().filter(|c| is_wide(*c)));
+            let hidden = text.replace(is_wide, HIDDEN.encode_utf8(&mut [0; 4]));
+            return self.write(&hidden, false);
+        }
+        self.write(text, plain);
+    }
+
+    fn write(&mut self, text: &str, plain: bool) {
         let style = c::yaml_scalar_style_t::YAML_ANY_SCALAR_STYLE;
         let len = i32::try_from(text.len()).unwrap_or(0);
         // SAFETY: pointer and length come from one text; the emitter copies it.
@@ -218,13 +259,14 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn finish(mut self) {
+    fn finish(mut self) -> Vec<char> {
         // SAFETY: each closure fills the event.
         unsafe {
             self.emit(|event| c::yaml_document_end_event_initialize(event, true).ok);
             self.emit(|event| c::yaml_stream_end_event_initialize(event).ok);
             let _ = c::yaml_emitter_flush(self.raw);
         }
+        std::mem::take(&mut self.escaped)
     }
 }
 

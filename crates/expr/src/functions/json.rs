@@ -2,6 +2,7 @@
 
 use super::Given;
 use crate::{Budget, Error, python};
+use num_traits::ToPrimitive;
 use squall_model::{Special, Value};
 use std::fmt::Write;
 
@@ -246,7 +247,38 @@ pub(super) fn parse(given: &Given<'_>) -> Result<Value, Error> {
 pub(super) fn parse_text(given: &Given<'_>) -> Result<Value, Error> {
     let text = given.text(0);
     given.budget.bytes(text.len() as u64 * 4)?;
-    squall_model::from_json(&text, false).map_err(|e| Error::new("JSONDecodeError", e.to_string()))
+    let value = squall_model::from_json(&text, false).map_err(|e| Error::new("JSONDecodeError", e.to_string()))?;
+    if has_large_number(&value) { as_read_by_orjson(value) } else { Ok(value) }
+}
+
+fn has_large_number(value: &Value) -> bool {
+    match value {
+        Value::Big(_) => true,
+        Value::Float(x) => x.is_infinite(),
+        Value::List(items) => items.iter().any(has_large_number),
+        Value::Map(map) => map.values().any(has_large_number),
+        _ => false,
+    }
+}
+
+/// StackStorm's reader knows whole numbers of 64 bits, with or without sign; others are floats, and too large ones errors.
+fn as_read_by_orjson(value: Value) -> Result<Value, Error> {
+    Ok(match value {
+        Value::Big(n) if u64::try_from(&*n).is_ok() => Value::Big(n),
+        Value::Big(n) => as_read_by_orjson(Value::Float(n.to_f64().unwrap_or(f64::INFINITY)))?,
+        Value::Float(x) if x.is_infinite() => {
+            return Err(Error::new("JSONDecodeError", "number is infinity when parsed as double"));
+        }
+        Value::List(items) => Value::from(items.iter().cloned().map(as_read_by_orjson).collect::<Result<Vec<_>, _>>()?),
+        Value::Map(map) => {
+            let mut own = squall_model::Map::with_capacity(map.len());
+            for (key, value) in map.iter() {
+                own.insert(key.clone(), as_read_by_orjson(value.clone())?);
+            }
+            Value::from(own)
+        }
+        other => other,
+    })
 }
 
 /// Orquesta's `json`: a dictionary is given back.

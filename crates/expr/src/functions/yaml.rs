@@ -41,7 +41,7 @@ fn document(given: &Given<'_>, default: u8) -> Result<String, Error> {
         _ => return Err(Error::new("TypeError", "an integer is required")),
     };
     let unicode = !given.is_given(2) || given.flag(2);
-    let layout = Layout { indent, unicode, sorted: true, ..Layout::default() };
+    let layout = Layout { indent, unicode, narrow: true, sorted: true, ..Layout::default() };
     let text = squall_yaml::to_yaml_with(&given.value(0), layout);
     given.budget.bytes(text.len() as u64)?;
     Ok(text)

@@ -1,7 +1,8 @@
 //! Jinja's tests: what may stand after `is`.
 
 use super::ast::Comparison;
-use super::interpreter::{CallArgs, Interpreter, mapping, required, sequence};
+use super::calls::{CallArgs, required};
+use super::interpreter::{Interpreter, mapping, sequence};
 use super::ops::{self, Number};
 use super::value::V;
 use crate::Error;

@@ -1,6 +1,7 @@
 //! What every template knows by name: `range`, `dict`, `namespace`, `cycler`, `joiner`, and the host's functions.
 
-use super::interpreter::{CallArgs, Interpreter, required};
+use super::calls::{CallArgs, required};
+use super::interpreter::Interpreter;
 use super::value::{Cycler, Function, Item, V, View, dict};
 use crate::{Engine, Error, Scope, functions};
 use std::rc::Rc;

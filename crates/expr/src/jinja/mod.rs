@@ -9,6 +9,7 @@
 //! no environment, no attribute beyond these. Every evaluation pays from a [`Budget`](crate::Budget).
 
 mod ast;
+mod calls;
 mod checks;
 mod filters;
 mod globals;

@@ -326,6 +326,7 @@ pub(super) fn contains(container: &V, item: &V) -> Result<bool, Error> {
         V::Dict(dict) | V::View(super::value::View::Keys, dict) => Ok(dict.get(item)?.is_some()),
         V::View(view, dict) => Ok(super::value::view_items(*view, dict).iter().any(|x| equal(x, item))),
         V::Range { .. } => Ok(container.range_items().iter().any(|x| equal(x, item))),
+        V::Broken(error) => Err((**error).clone()),
         V::Special(special) => match &**special {
             Special::Set(items) => Ok(items.iter().any(|x| equal(&V::from(x), item))),
             _ => Err(type_error(format!("argument of type '{}' is not iterable", container.type_name()))),

@@ -823,6 +823,10 @@ impl<'s> Parser<'s> {
                 args.star = Some(Box::new(self.expression()?));
             } else if matches!(self.peek(), Some(Kind::Name(_))) && self.peek_second() == Some(&Kind::Op("=")) {
                 let name = self.identifier()?;
+                if args.named.iter().any(|(known, _)| **known == *name) {
+                    let message = format!("keyword argument repeated: {name}");
+                    return Err(Error::new("SyntaxError", message).at(self.position()..self.position()));
+                }
                 self.at += 1;
                 args.named.push((name.into(), self.expression()?));
             } else if args.named.is_empty() && args.double_star.is_none() {

@@ -3,7 +3,7 @@
 //! Most of what templates say is `{{ a.b.c }}`, `if a.b` or `a.b == 'c'`. None of that needs a value of its own.
 
 use super::ast::{Comparison, Expr, Name};
-use super::interpreter::{Interpreter, place};
+use super::interpreter::{Interpreter, position};
 use super::value::{Dict, Seq, V};
 use crate::{Engine, Error};
 use squall_model::{Value, member};
@@ -107,7 +107,7 @@ fn in_dict<'p>(object: Place<'p>, key: &str) -> Option<Place<'p>> {
 fn in_list(object: Place<'_>, index: i64) -> Option<Place<'_>> {
     match object {
         Place::Data(Value::List(items)) | Place::Own(V::List(Seq::Data(items))) => {
-            place(index, items.len()).map(|at| Place::Data(&items[at]))
+            position(index, items.len()).map(|at| Place::Data(&items[at]))
         }
         _ => None,
     }

@@ -1,6 +1,7 @@
 //! `'{0:.1f} {name!r}'.format(…)`: Python's format strings and the mini-language of their fields.
 
-use super::interpreter::{CallArgs, Interpreter};
+use super::calls::CallArgs;
+use super::interpreter::Interpreter;
 use super::ops::Number;
 use super::printf;
 use super::value::V;

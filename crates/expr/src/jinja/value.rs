@@ -43,6 +43,8 @@ pub(super) enum V {
     },
     /// What a lazy filter gives: only to be iterated. The name is Python's.
     Generator(&'static str, Seq),
+    /// What a lazy filter gives that fails: nobody hears of it unless it is iterated.
+    Broken(Rc<Error>),
     Function(Rc<Function>),
     /// The variable `loop`.
     Loop(Rc<Loop>),
@@ -422,6 +424,7 @@ impl V {
             V::View(View::Items, _) => "dict_items",
             V::Range { .. } => "range",
             V::Generator(name, _) => name,
+            V::Broken(_) => "generator",
             V::Function(function) => match &**function {
                 Function::Macro { .. } | Function::Caller { .. } => "Macro",
                 Function::Method(..) => "builtin_function_or_method",
@@ -506,6 +509,7 @@ impl V {
                 out.push_str(&format!("range({start}, {stop}{by})"));
             }
             V::Generator(name, _) => out.push_str(&format!("<{name} object>")),
+            V::Broken(_) => out.push_str("<generator object>"),
             V::Function(function) => match &**function {
                 Function::Macro { template, .. } => out.push_str(&format!("<Macro '{}'>", template.name.text)),
                 Function::Caller { .. } => out.push_str("<Macro 'caller'>"),
@@ -586,7 +590,9 @@ impl V {
                 let fields = fields.try_borrow().map(|f| f.clone()).unwrap_or_default();
                 Value::from(fields.iter().map(|(k, v)| (k.clone(), v.to_value())).collect::<Map>())
             }
-            V::Function(_) | V::Loop(_) | V::Cycler(_) | V::Joiner(_) | V::Item(_) => Value::from(self.repr()),
+            V::Broken(_) | V::Function(_) | V::Loop(_) | V::Cycler(_) | V::Joiner(_) | V::Item(_) => {
+                Value::from(self.repr())
+            }
         }
     }
 

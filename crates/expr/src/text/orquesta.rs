@@ -100,12 +100,22 @@ impl Text {
         let depth = if again { MAX_AGAIN } else { 0 };
         match &self.kind {
             Kind::Yaql(holes) => self.eval_yaql(holes, scope, depth),
+            // Nothing of it comes from data: the whole is rendered once more, as the original does with all of them.
+            Kind::Raw { outside, .. } if matches!(outside.kind, Kind::Plain) => {
+                Ok(jinja::Template::compile(&self.source, Engine::Orquesta)?.render(scope)?.into())
+            }
             Kind::Raw { outside, sections } => {
                 let Value::Str(text) = outside.eval_jinja(scope, depth)? else {
                     // Nothing but a placeholder gives no other value.
                     return Ok(self.source.clone().into());
                 };
                 let mut text = text.to_string();
+                if again {
+                    for (at, section) in sections.iter().enumerate() {
+                        text = replaced(&text, &placeholder(at), section, scope)?;
+                    }
+                    return Ok(jinja::Template::compile(&text, Engine::Orquesta)?.render(scope)?.into());
+                }
                 for (at, section) in sections.iter().enumerate() {
                     let rendered = jinja::Template::compile(section, Engine::Orquesta)?.render(scope)?;
                     text = replaced(&text, &placeholder(at), &rendered, scope)?;

@@ -1,6 +1,7 @@
 //! Filters around HTML, URLs and layout.
 
-use super::super::interpreter::{CallArgs, Interpreter};
+use super::super::calls::CallArgs;
+use super::super::interpreter::Interpreter;
 use super::super::value::V;
 use super::{Own, flag, whole};
 use crate::Error;

@@ -8,7 +8,8 @@ mod sequences;
 mod stack;
 mod texts;
 
-use super::interpreter::{CallArgs, Interpreter};
+use super::calls::CallArgs;
+use super::interpreter::Interpreter;
 use super::value::V;
 use crate::functions::{self, Function};
 use crate::{Engine, Error};
@@ -119,6 +120,10 @@ pub(super) const NAMES: &[&str] = &[
     "wordwrap",
     "xmlattr",
 ];
+
+/// Filters that give their items one by one.
+pub(super) const LAZY: &[&str] =
+    &["batch", "items", "map", "reject", "rejectattr", "select", "selectattr", "slice", "unique"];
 
 /// Filters of Jinja that take nothing but their value.
 const BARE: &[&str] = &[

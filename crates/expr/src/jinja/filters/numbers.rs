@@ -1,6 +1,7 @@
 //! Filters that make or shape numbers.
 
-use super::super::interpreter::{CallArgs, Interpreter};
+use super::super::calls::CallArgs;
+use super::super::interpreter::Interpreter;
 use super::super::ops::Number;
 use super::super::value::V;
 use super::super::{ops, strformat};
@@ -86,7 +87,7 @@ fn round(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, Error> {
             let scaled = number.float()? * factor;
             let whole = if method == "ceil" { scaled.ceil() } else { scaled.floor() };
             // Python divides two whole numbers here.
-            Ok(V::Float(whole / factor))
+            Ok(V::Float((whole + 0.0) / factor))
         }
         _ => Err(Error::new("FilterArgumentError", "method must be common, ceil or floor")),
     }

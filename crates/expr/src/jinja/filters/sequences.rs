@@ -1,6 +1,7 @@
 //! Filters of lists and dictionaries.
 
-use super::super::interpreter::{CallArgs, Interpreter, required, sequence};
+use super::super::calls::{CallArgs, required};
+use super::super::interpreter::{Interpreter, sequence};
 use super::super::value::{Dict, V};
 use super::super::{checks, ops};
 use super::{Own, flag, numbers, whole};
@@ -113,6 +114,10 @@ fn reverse(i: &mut Interpreter, value: V, _: CallArgs) -> Result<V, Error> {
     }
     let mut items = i.iterate(&value)?;
     items.reverse();
+    if matches!(value, V::Generator(..)) {
+        // What cannot be walked backwards is made a list first.
+        return V::list(items);
+    }
     Ok(V::Generator("list_reverseiterator", super::super::value::seq(items)?))
 }
 

@@ -1,6 +1,7 @@
 //! StackStorm's filters that need more than plain values; the others are [`crate::functions`].
 
-use super::super::interpreter::{CallArgs, Interpreter, place, required};
+use super::super::calls::{CallArgs, required};
+use super::super::interpreter::{Interpreter, position};
 use super::super::value::{V, seq};
 use super::{Own, flag, whole};
 use crate::Error;
@@ -29,7 +30,7 @@ fn regex_substring(i: &mut Interpreter, value: V, args: CallArgs) -> Result<V, E
     let index = whole(index, 0)?;
     let text = i.text(&value)?;
     let all = pattern.find_all(&text, 0, &i.budget)?;
-    let Some(found) = place(index, all.len()).map(|at| &all[at]) else {
+    let Some(found) = position(index, all.len()).map(|at| &all[at]) else {
         return Err(Error::new("IndexError", "list index out of range"));
     };
     let group = |at: usize| {

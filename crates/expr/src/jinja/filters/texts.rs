@@ -1,6 +1,7 @@
 //! Filters of texts.
 
-use super::super::interpreter::{CallArgs, Interpreter, required};
+use super::super::calls::{CallArgs, required};
+use super::super::interpreter::Interpreter;
 use super::super::value::V;
 use super::super::{methods, printf};
 use super::{Own, flag, whole};
