@@ -538,3 +538,28 @@ fn a_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
     server.stop();
     assert_eq!(next(), "STOPPING=1");
 }
+
+/// What a terminal shows when `keys` are typed into `squall eval --repl`. `script` is the terminal.
+fn typed(keys: &str, home: &Path) -> String {
+    let facts = file(home, "facts.json", r#"{"hosts": [{"name": "web1"}, {"name": "db"}]}"#);
+    let command = format!("{} eval --repl --lang yaql --engine mistral --data {facts}", squall().display());
+    let mut script = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .envs([("TERM", "xterm"), ("XDG_STATE_HOME", home.to_str().expect("UTF-8"))])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script, of util-linux");
+    script.stdin.take().expect("a pipe").write_all(keys.as_bytes()).expect("it reads");
+    // The end of the keys is Ctrl-D.
+    text(&script.wait_with_output().expect("it ends").stdout)
+}
+
+#[test]
+fn in_a_terminal_names_are_completed_and_open_brackets_go_on() {
+    let home = tempfile::tempdir().expect("a directory");
+    let shown = typed("$.hos\t.selectM\t(\r[$.na\t,\r'x'])\r", home.path());
+    assert!(shown.contains(r#"["web1","x","db","x"]"#), "{shown}");
+    let history = std::fs::read_to_string(home.path().join("squall/eval-history")).expect("a history");
+    assert!(history.contains("$.hosts.selectMany("), "{history}");
+}

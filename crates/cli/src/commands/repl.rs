@@ -1,5 +1,5 @@
-//! `squall eval --repl`: one expression a line. In a terminal with history and completion of names, otherwise plain lines,
-//! so that a file of expressions can be piped in.
+//! `squall eval --repl`: one expression after the other. In a terminal with history, completion of names, and lines that go
+//! on while something is open; otherwise plain lines, so that a file of expressions can be piped in.
 
 use super::eval::{self, Lang, Rules, name_of};
 use crate::exit::{Done, Stop};
@@ -10,7 +10,7 @@ use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
-use rustyline::validate::Validator;
+use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Config, Context, Editor, Helper};
 use squall_expr::{Engine, Limits, jinja, yaql};
 use squall_model::{Value, to_json, to_json_pretty};
@@ -23,7 +23,11 @@ An expression gives its value. Commands begin with a colon:
   :engine orquesta|mistral|st2|st2-lax       whose rules it follows
   :data FILE                                 what it works on, JSON or YAML
   :names [PART]                              functions and filters with PART in their name
-  :help  :quit                               Ctrl-D leaves too; Tab completes names";
+  :help  :quit                               Ctrl-D leaves too; Tab completes names
+What is not closed yet (a bracket, a quote, a block) goes on in the next line; an empty line ends it.";
+
+/// The commands, for completion.
+const COMMANDS: &[&str] = &[":data", ":engine", ":help", ":lang", ":names", ":quit"];
 
 /// A value that is longer than this on one line is printed on several.
 const WIDE: usize = 78;
@@ -67,7 +71,7 @@ impl Repl {
             name_of(self.engine)
         ));
         loop {
-            editor.set_helper(Some(Names(self.names())));
+            editor.set_helper(Some(Names { names: self.names(), lang: self.lang }));
             match editor.readline(&format!("{}> ", name_of(self.lang))) {
                 Ok(line) if self.answer(&line) => {}
                 Ok(_) | Err(ReadlineError::Eof) => break,
@@ -195,20 +199,26 @@ fn history_file() -> Option<PathBuf> {
 }
 
 /// Completes the name that is being typed.
-struct Names(Vec<String>);
+struct Names {
+    names: Vec<String>,
+    lang: Lang,
+}
 
 impl Completer for Names {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
         let head = &line[..at];
+        let pair = |name: &str| Pair { display: name.to_owned(), replacement: name.to_owned() };
+        if head.starts_with(':') && !head.contains(' ') {
+            return Ok((0, COMMANDS.iter().filter(|name| name.starts_with(head)).map(|name| pair(name)).collect()));
+        }
         let start = head
             .rfind(|c: char| c != '_' && !c.is_alphanumeric())
             .map_or(0, |i| i + head[i..].chars().next().map_or(1, char::len_utf8));
         let word = &head[start..];
         let fits = |name: &&String| !word.is_empty() && name.starts_with(word);
-        let pair = |name: &String| Pair { display: name.clone(), replacement: name.clone() };
-        Ok((start, self.0.iter().filter(fits).map(pair).collect()))
+        Ok((start, self.names.iter().filter(fits).map(|name| pair(name)).collect()))
     }
 }
 
@@ -218,7 +228,41 @@ impl Hinter for Names {
 
 impl Highlighter for Names {}
 
-impl Validator for Names {}
+impl Validator for Names {
+    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        let goes_on = goes_on(self.lang, context.input());
+        Ok(if goes_on { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
+    }
+}
+
+/// Whether something is still open at the end of what was typed.
+fn goes_on(lang: Lang, text: &str) -> bool {
+    if text.trim_start().starts_with(':') || text.ends_with('\n') {
+        return false;
+    }
+    if lang == Lang::Yaql {
+        return is_open(text);
+    }
+    let error = jinja::Template::compile(text, Engine::Stack).err();
+    error.is_some_and(|e| e.message.contains("nexpected end of template") || e.message.starts_with("Missing end of"))
+}
+
+/// Whether a bracket or a quote of an expression is open.
+fn is_open(text: &str) -> bool {
+    let (mut depth, mut quote, mut chars) = (0_i64, None, text.chars());
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(_), '\\') => drop(chars.next()),
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"' | '`') => quote = Some(c),
+            (None, '(' | '[' | '{') => depth += 1,
+            (None, ')' | ']' | '}') => depth -= 1,
+            (None, _) => {}
+        }
+    }
+    depth > 0 || quote.is_some()
+}
 
 impl Helper for Names {}
 
@@ -233,7 +277,7 @@ mod tests {
 
     #[track_caller]
     fn completed(line: &str, expected: &[&str]) {
-        let names = Names(repl().names());
+        let names = Names { names: repl().names(), lang: Lang::Yaql };
         let history = rustyline::history::DefaultHistory::new();
         let (_, found) = names.complete(line, line.len(), &Context::new(&history)).expect("no terminal is needed");
         let found: Vec<String> = found.into_iter().map(|pair| pair.replacement).collect();
@@ -257,5 +301,30 @@ mod tests {
         assert_eq!(repl.command("names regex_s"), Ok("regex_search regex_substring".to_owned()));
         assert_eq!(repl.command("what"), Err("there is no command `:what`; `:help` lists them".to_owned()));
         assert!(repl.answer(":help") && !repl.answer(":quit"));
+    }
+
+    #[test]
+    fn what_is_open_goes_on() {
+        for (lang, open) in [
+            (Lang::Yaql, "$.hosts.select("),
+            (Lang::Yaql, "{a => 'x"),
+            (Lang::Jinja, "{% for h in hosts %}"),
+            (Lang::Jinja, "{{ hosts |"),
+            (Lang::Jinja, "{# a note"),
+        ] {
+            assert!(goes_on(lang, open), "{open}");
+            assert!(!goes_on(lang, &format!("{open}\n")), "an empty line ends it");
+        }
+        for (lang, closed) in [
+            (Lang::Yaql, "$.hosts.len()"),
+            (Lang::Yaql, "'(' + \"[\""),
+            (Lang::Yaql, "1)"),
+            (Lang::Jinja, "{{ a }} {"),
+            (Lang::Jinja, "{{ a b }}"),
+            (Lang::Text, "up: <% $.up %>"),
+            (Lang::Yaql, ":names ("),
+        ] {
+            assert!(!goes_on(lang, closed), "{closed}");
+        }
     }
 }
