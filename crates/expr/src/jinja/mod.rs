@@ -22,6 +22,7 @@ mod parser;
 mod place;
 mod printf;
 mod strformat;
+mod symbols;
 mod value;
 mod values;
 mod walk;
@@ -41,7 +42,7 @@ pub(crate) use values::dynamic;
 pub struct Template {
     body: Body,
     /// Which names it gives values to itself.
-    bound: parser::Bound,
+    bound: symbols::Bound,
     /// The names that it looks up, once somebody asks.
     names: OnceLock<Vec<Str>>,
 }

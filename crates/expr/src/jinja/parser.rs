@@ -3,12 +3,12 @@
 //! Invariant: the tree is at most [`MAX_HEIGHT`] high, whatever the text, so that walking and dropping it
 //! cannot overflow the stack.
 
-use super::ast::{Args, CALLER, Comparison, Expr, Field, FilterCall, For, GIVEN, LOOP, Macro, Name, Op, Stmt, Target};
+use super::ast::{Args, CALLER, Comparison, Expr, Field, FilterCall, For, LOOP, Macro, Name, Op, Stmt, Target};
 use super::lexer::{Kind, Token};
+use super::symbols::{Bound, Names};
 use super::{checks, filters, methods, syntax};
 use crate::{Engine, Error};
 use squall_model::{Str, Value};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How deep the parser may descend; a nested expression or block counts for the stack that it takes.
@@ -20,14 +20,11 @@ const MAX_HEIGHT: usize = 100;
 /// What an expression inside another and a block inside another count.
 const NESTED: usize = 3;
 
-/// Which names a template gives values to itself, by their numbers; all others are looked up outside.
-pub(super) type Bound = Vec<bool>;
-
 /// Reads a template.
 pub(super) fn template(tokens: Vec<Token<'_>>, engine: Engine) -> Result<(Vec<Stmt>, Bound), Error> {
     let mut parser = Parser::new(tokens, engine);
     let body = parser.statements(&[])?;
-    Ok((body, parser.names.bound))
+    Ok((body, parser.names.bound()))
 }
 
 /// Reads a bare expression.
@@ -55,49 +52,12 @@ struct Parser<'s> {
     blocks: Vec<&'s str>,
 }
 
-/// The names of a template and their numbers: those of [`GIVEN`] come first.
-struct Names {
-    seen: Vec<Str>,
-    /// Where names are in `seen`, once they are too many to look through.
-    places: HashMap<Str, usize>,
-    bound: Bound,
-}
-
-impl Names {
-    /// So many names are compared one by one.
-    const FEW: usize = 16;
-
-    fn name(&mut self, text: &str) -> Name {
-        if let Some(id) = GIVEN.iter().position(|given| *given == text) {
-            return Name { text: text.into(), id: id as u32 };
-        }
-        let known = if self.seen.len() <= Names::FEW {
-            self.seen.iter().position(|seen| **seen == *text)
-        } else {
-            self.places.get(text).copied()
-        };
-        let at = known.unwrap_or_else(|| {
-            let at = self.seen.len();
-            self.seen.push(text.into());
-            self.bound.push(false);
-            if at == Names::FEW {
-                self.places = self.seen.iter().cloned().zip(0..).collect();
-            } else if at > Names::FEW {
-                self.places.insert(self.seen[at].clone(), at);
-            }
-            at
-        });
-        Name { text: self.seen[at].clone(), id: (GIVEN.len() + at) as u32 }
-    }
-}
-
 /// Reserved words cannot be assigned to.
 const RESERVED: &[&str] = &["true", "false", "none", "True", "False", "None"];
 
 impl<'s> Parser<'s> {
     fn new(tokens: Vec<Token<'s>>, engine: Engine) -> Parser<'s> {
-        let names = Names { seen: Vec::new(), places: HashMap::new(), bound: vec![true; GIVEN.len()] };
-        Parser { tokens, at: 0, engine, depth: 0, height: 0, names, loops: 0, blocks: Vec::new() }
+        Parser { tokens, at: 0, engine, depth: 0, height: 0, names: Names::default(), loops: 0, blocks: Vec::new() }
     }
 
     fn peek(&self) -> Option<&Kind<'s>> {
@@ -438,7 +398,7 @@ impl<'s> Parser<'s> {
             return Err(self.fail(&format!("can't assign to '{text}'")));
         }
         let name = self.names.name(text);
-        self.names.bound[name.id as usize] = true;
+        self.names.bind(&name);
         Ok(name)
     }
 

@@ -737,7 +737,7 @@ impl<'a> Eval<'a> {
                 Source::Once(source) => Cursor::Once(source.clone()),
                 Source::Memorized(memory) => Cursor::Memorized(memory.clone(), 0),
             },
-            Val::Ordering(ordering) => Cursor::Sorted(super::library::queries::sorted(self, ordering)?, 0),
+            Val::Ordering(ordering) => Cursor::Sorted(super::library::ordering::sorted(self, ordering)?, 0),
             _ => return Err(Error::new("TypeError", "object is not iterable")),
         })
     }

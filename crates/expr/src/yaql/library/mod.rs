@@ -7,6 +7,8 @@ pub(super) mod branching;
 pub(super) mod collections;
 pub(super) mod dates;
 mod math;
+mod merging;
+pub(super) mod ordering;
 pub(super) mod queries;
 mod regexes;
 mod strings;
@@ -20,6 +22,8 @@ pub(super) const TABLES: &[&[Entry]] = &[
     collections::TABLE,
     dates::TABLE,
     math::TABLE,
+    merging::TABLE,
+    ordering::TABLE,
     queries::TABLE,
     regexes::TABLE,
     strings::TABLE,

@@ -7,8 +7,7 @@ use crate::yaql::call::Args;
 use crate::yaql::eval::{Eval, Lambda, Outcome};
 use crate::yaql::operators;
 use crate::yaql::table::{Entry, Param, Type, both, function, keywords, method, opt, req, rest};
-use crate::yaql::tree::Binary;
-use crate::yaql::value::{Cursor, Iter, Key, Memory, Ordering, Source, Val, ViewKind};
+use crate::yaql::value::{Cursor, Iter, Key, Memory, Source, Val, ViewKind};
 use indexmap::{IndexMap, IndexSet};
 use num_bigint::BigInt;
 use num_traits::Signed;
@@ -371,129 +370,6 @@ fn sequence<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     numbers(ev, start, None, step)
 }
 
-fn order<'a>(ev: &'a Eval<'a>, mut args: Args<'a>, ascending: bool) -> Outcome<'a> {
-    let source = args.val(0);
-    let selector = args.code(1);
-    let nest = ev.deeper(source.nest().max(selector.nest()))?;
-    let fields = RefCell::new(vec![(selector, ascending)]);
-    Ok(Val::Ordering(Rc::new(Ordering { source, fields, sorted: RefCell::default(), nest })))
-}
-
-fn order_by<'a>(ev: &'a Eval<'a>, args: Args<'a>) -> Outcome<'a> {
-    order(ev, args, true)
-}
-
-fn order_by_descending<'a>(ev: &'a Eval<'a>, args: Args<'a>) -> Outcome<'a> {
-    order(ev, args, false)
-}
-
-fn then<'a>(ev: &'a Eval<'a>, mut args: Args<'a>, ascending: bool) -> Outcome<'a> {
-    let Val::Ordering(before) = args.val(0) else { return Ok(Val::NULL) };
-    let selector = args.code(1);
-    let nest = ev.deeper(before.nest.max(selector.nest()))?;
-    let mut fields = before.fields.borrow().clone();
-    fields.push((selector, ascending));
-    let source = before.source.clone();
-    Ok(Val::Ordering(Rc::new(Ordering { source, fields: RefCell::new(fields), sorted: RefCell::default(), nest })))
-}
-
-fn then_by<'a>(ev: &'a Eval<'a>, args: Args<'a>) -> Outcome<'a> {
-    then(ev, args, true)
-}
-
-fn then_by_descending<'a>(ev: &'a Eval<'a>, args: Args<'a>) -> Outcome<'a> {
-    then(ev, args, false)
-}
-
-/// The items of an ordering in order. A selector is asked at most once for each item, and only when what
-/// stands before it does not decide.
-pub(in crate::yaql) fn sorted<'a>(ev: &'a Eval<'a>, ordering: &Ordering<'a>) -> Result<Rc<Vec<Val<'a>>>, Error> {
-    if let Some(done) = &*ordering.sorted.borrow() {
-        return Ok(done.clone());
-    }
-    let items = ev.collect(&ordering.source)?;
-    let fields = ordering.fields.borrow().clone();
-    let done = if items.len() < 2 { items } else { sort(ev, items, &fields)? };
-    let done = Rc::new(done);
-    *ordering.sorted.borrow_mut() = Some(done.clone());
-    Ok(done)
-}
-
-/// An item with what the selectors said of it so far.
-struct Keyed<'a> {
-    keys: RefCell<Vec<Val<'a>>>,
-    item: Val<'a>,
-}
-
-impl<'a> Keyed<'a> {
-    fn key(&self, ev: &'a Eval<'a>, fields: &[(Lambda<'a>, bool)], at: usize) -> Outcome<'a> {
-        if let Some(known) = self.keys.borrow().get(at) {
-            return Ok(known.clone());
-        }
-        let Some((selector, _)) = fields.get(at) else { return Ok(Val::NULL) };
-        let key = selector.call(ev, self.item.clone())?;
-        ev.budget.bytes(24)?;
-        self.keys.borrow_mut().push(key.clone());
-        Ok(key)
-    }
-}
-
-fn sort<'a>(ev: &'a Eval<'a>, items: Vec<Val<'a>>, fields: &[(Lambda<'a>, bool)]) -> Result<Vec<Val<'a>>, Error> {
-    ev.budget.bytes(64 * items.len() as u64)?;
-    let keyed = items.into_iter().map(|item| Keyed { keys: RefCell::default(), item }).collect();
-    let before = |a: &Keyed<'a>, b: &Keyed<'a>| -> Result<bool, Error> {
-        ev.budget.step(1)?;
-        for (at, (_, ascending)) in fields.iter().enumerate() {
-            let (x, y) = (&a.key(ev, fields, at)?, &b.key(ev, fields, at)?);
-            match operators::plain_order(x, y) {
-                Some(order) if order.is_ne() => return Ok(order.is_lt() == *ascending),
-                Some(_) => continue,
-                None => {}
-            }
-            if operators::compare(Binary::Less, x, y)? {
-                return Ok(*ascending);
-            }
-            if operators::compare(Binary::Greater, x, y)? {
-                return Ok(!ascending);
-            }
-        }
-        Ok(false)
-    };
-    Ok(merge_sort(keyed, &before)?.into_iter().map(|keyed| keyed.item).collect())
-}
-
-/// Stable, and content with any `before`, also one that contradicts itself or fails.
-fn merge_sort<T>(items: Vec<T>, before: &impl Fn(&T, &T) -> Result<bool, Error>) -> Result<Vec<T>, Error> {
-    let mut order: Vec<usize> = (0..items.len()).collect();
-    let mut merged = Vec::with_capacity(order.len());
-    let mut width = 1;
-    while width < order.len() {
-        for pair in order.chunks(width * 2) {
-            let (mut left, mut right) = pair.split_at(width.min(pair.len()));
-            while let ([a, rest_left @ ..], [b, rest_right @ ..]) = (left, right) {
-                let swap = match (items.get(*a), items.get(*b)) {
-                    (Some(x), Some(y)) => before(y, x)?,
-                    _ => false,
-                };
-                if swap {
-                    merged.push(*b);
-                    right = rest_right;
-                } else {
-                    merged.push(*a);
-                    left = rest_left;
-                }
-            }
-            merged.extend_from_slice(left);
-            merged.extend_from_slice(right);
-        }
-        std::mem::swap(&mut order, &mut merged);
-        merged.clear();
-        width *= 2;
-    }
-    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
-    Ok(order.into_iter().filter_map(|at| items.get_mut(at).and_then(Option::take)).collect())
-}
-
 fn group_by<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     let items = args.val(0);
     let (key, value, aggregator) = (args.code(1), args.lambda(2), args.lambda(3));
@@ -836,70 +712,6 @@ fn reverse<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     ev.generator(nest_of(&all).max(items.nest()), move |_: &'a Eval<'a>| Ok(all.pop()))
 }
 
-struct Merger<'a> {
-    lists: Option<Lambda<'a>>,
-    items: Option<Lambda<'a>>,
-}
-
-fn merge_with<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
-    let (dict, another) = (args.val(0), args.val(1));
-    let merger = Merger { lists: args.lambda(2), items: args.lambda(3) };
-    merger.dicts(ev, &dict, &another, args.int(4, 0))
-}
-
-impl<'a> Merger<'a> {
-    fn dicts(&self, ev: &'a Eval<'a>, dict: &Val<'a>, another: &Val<'a>, levels: i64) -> Outcome<'a> {
-        let _deeper = ev.enter()?;
-        let mut pairs = Vec::new();
-        for (key, mine) in dict.pairs() {
-            ev.budget.step(1)?;
-            let merged = match another.lookup(ev, &key)? {
-                Some(other) => self.values(ev, mine, other, levels)?,
-                None => mine,
-            };
-            pairs.push((key, merged));
-        }
-        for (key, other) in another.pairs() {
-            if dict.lookup(ev, &key)?.is_none() {
-                pairs.push((key, other));
-            }
-        }
-        ev.dict(pairs)
-    }
-
-    fn values(&self, ev: &'a Eval<'a>, mine: Val<'a>, other: Val<'a>, levels: i64) -> Outcome<'a> {
-        if levels != 1 && other.is_mapping() {
-            if !mine.is_mapping() {
-                return Err(cannot_merge("dictionary"));
-            }
-            return self.dicts(ev, &mine, &other, if levels == 0 { 0 } else { levels - 1 });
-        }
-        if levels != 1 && other.is_sequence() {
-            if !mine.is_sequence() {
-                return Err(cannot_merge("list"));
-            }
-            return match &self.lists {
-                Some(merger) => merger.call2(ev, mine, other),
-                None => {
-                    let mut all: IndexSet<Key<'a>> = IndexSet::new();
-                    for item in ev.collect(&mine)?.into_iter().chain(ev.collect(&other)?) {
-                        all.insert(ev.key(item)?);
-                    }
-                    ev.list(all.into_iter().map(|key| key.0).collect())
-                }
-            };
-        }
-        match &self.items {
-            Some(merger) => merger.call2(ev, mine, other),
-            None => Ok(other),
-        }
-    }
-}
-
-fn cannot_merge(kind: &str) -> Error {
-    Error::new("TypeError", format!("Cannot merge a {kind} into a value of another type"))
-}
-
 fn generate<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     let initial = args.val(0);
     let (predicate, producer, selector) = (args.code(1), args.code(2), args.lambda(3));
@@ -992,9 +804,9 @@ fn default_if_empty<'a>(ev: &'a Eval<'a>, mut args: Args<'a>) -> Outcome<'a> {
     Ok(if is_empty { default } else { items })
 }
 
-const ITEMS: Param = req("collection", Type::Iterable);
+pub(super) const ITEMS: Param = req("collection", Type::Iterable);
 const PREDICATE: Param = req("predicate", Type::Lambda);
-const SELECTOR: Param = req("selector", Type::Lambda);
+pub(super) const SELECTOR: Param = req("selector", Type::Lambda);
 const INT_COUNT: Param = req("count", Type::Int);
 
 pub(in crate::yaql) const TABLE: &[Entry] = &[
@@ -1024,10 +836,6 @@ pub(in crate::yaql) const TABLE: &[Entry] = &[
     function("range", &[req("stop", Type::Int)], range_to),
     function("range", &[req("start", Type::Int), req("stop", Type::Int), opt("step", Type::Int)], range),
     function("sequence", &[opt("start", Type::Int), opt("step", Type::Int)], sequence),
-    method("orderBy", &[ITEMS, SELECTOR], order_by),
-    method("orderByDescending", &[ITEMS, SELECTOR], order_by_descending),
-    method("thenBy", &[req("collection", Type::Ordering), SELECTOR], then_by),
-    method("thenByDescending", &[req("collection", Type::Ordering), SELECTOR], then_by_descending),
     method(
         "groupBy",
         &[ITEMS, req("keySelector", Type::Lambda), opt("valueSelector", Type::Lambda), opt("aggregator", Type::Lambda)],
@@ -1056,17 +864,6 @@ pub(in crate::yaql) const TABLE: &[Entry] = &[
     method("reduce", &[ITEMS, SELECTOR, opt("seed", Type::Any)], aggregate),
     method("accumulate", &[ITEMS, SELECTOR, opt("seed", Type::Any)], accumulate),
     method("reverse", &[ITEMS], reverse),
-    method(
-        "mergeWith",
-        &[
-            req("dict", Type::Mapping),
-            req("another", Type::Mapping),
-            opt("listMerger", Type::Lambda),
-            opt("itemMerger", Type::Lambda),
-            opt("maxLevels", Type::Int),
-        ],
-        merge_with,
-    ),
     function(
         "generate",
         &[
