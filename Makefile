@@ -26,6 +26,7 @@ test: tools lint ## what CI runs: format, clippy, all tests
 	$(CARGO) test --locked --workspace --doc
 	@tests/demo.sh target/debug/squall --check
 	@tests/bench.py target/debug/squall --quick
+	@tests/bots.py target/debug/squall
 
 lint: ## format and clippy, warnings are errors
 	$(CARGO) fmt --all --check

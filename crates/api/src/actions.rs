@@ -20,6 +20,7 @@ const SHAPE: Shape = Shape {
     limit: None,
     offset: true,
     sort: false,
+    whole: false,
     rules: Rules {
         known: &[
             "id",

@@ -27,6 +27,7 @@ const SHAPE: Shape = Shape {
     limit: Some(100),
     offset: true,
     sort: true,
+    whole: true,
     rules: Rules {
         known: &[
             "id",
@@ -172,11 +173,13 @@ async fn forwarded(api: &State, command: &Command) -> Result<Option<(Value, bool
 fn shown(api: &State, done: &Commanded, caller: &Caller) -> Result<Value, Fault> {
     let mut map = Map::new();
     map.insert("execution".into(), executions::shown(api, &done.execution, false));
+    let mut alias = done.alias.show();
     if let Some(record) = executions::waiting(api, &done.execution)? {
         map.insert("confirmation".into(), confirmations::held(api, &record, caller));
         map.insert("message".into(), api.engine().shown_to_bots(&record).into());
+        alias = asked(alias);
     }
-    map.insert("actionalias".into(), done.alias.show());
+    map.insert("actionalias".into(), alias);
     if let Some(message) = &done.message {
         map.insert("message".into(), message.as_str().into());
     }
@@ -184,6 +187,15 @@ fn shown(api: &State, done: &Commanded, caller: &Caller) -> Result<Value, Fault>
         map.insert("extra".into(), extra.clone());
     }
     Ok(map.into())
+}
+
+/// An alias whose acknowledgement is a question: bots append the address of the execution to it unless the alias says no.
+fn asked(alias: Value) -> Value {
+    let Some(map) = alias.as_map() else { return alias };
+    let (mut map, mut ack) = (map.clone(), map.get("ack").and_then(Value::as_map).cloned().unwrap_or_default());
+    ack.insert("append_url".into(), false.into());
+    map.insert("ack".into(), ack.into());
+    map.into()
 }
 
 /// 201; the first run that waits for people is named in a header.

@@ -64,6 +64,7 @@ const RUNNERS: Shape = Shape {
     limit: Some(100),
     offset: true,
     sort: true,
+    whole: false,
     rules: Rules {
         known: &[
             "id",
@@ -104,6 +105,7 @@ const RULES: Shape = Shape {
     limit: None,
     offset: false,
     sort: false,
+    whole: false,
     rules: Rules {
         known: &[
             "id",
@@ -221,6 +223,7 @@ const TRIGGER_TYPES: Shape = Shape {
     limit: Some(100),
     offset: true,
     sort: true,
+    whole: false,
     rules: Rules {
         known: &[
             "id",
@@ -253,6 +256,7 @@ const SENSORS: Shape = Shape {
     limit: None,
     offset: false,
     sort: false,
+    whole: false,
     rules: Rules {
         known: &[
             "id",
@@ -347,6 +351,7 @@ const POLICIES: Shape = Shape {
     limit: Some(100),
     offset: true,
     sort: false,
+    whole: false,
     rules: Rules {
         known: &[
             "id",

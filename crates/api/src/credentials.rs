@@ -110,18 +110,25 @@ pub(crate) fn identify(api: &State, method: &Method, headers: &HeaderMap, query:
         }
         return Err(Fault::unauthorized("Unauthorized - One of Token or API key required."));
     };
-    if credential.kind == Kind::Key {
-        return match api.engine().principal_of_key(&credential.text)? {
-            Some(Ok(who)) => Ok(Caller { who, credential: Some(credential), expires: None, claimed }),
-            Some(Err(_)) => Err(Fault::unauthorized("Unauthorized - API key is disabled.")),
-            None => Err(Fault::unauthorized(unknown(&credential))),
-        };
-    }
-    let Some(who) = api.engine().principal_of(&credential.text)? else {
-        return Err(Fault::unauthorized(unknown(&credential)));
+    let who = owner(api, &credential)?;
+    let expires = match credential.kind {
+        Kind::Key => None,
+        Kind::Token => api.engine().store().token(&token_sha(&credential.text), api.engine().now())?.map(|t| t.expires),
     };
-    let row = api.engine().store().token(&token_sha(&credential.text), api.engine().now())?;
-    Ok(Caller { who, credential: Some(credential), expires: row.map(|t| t.expires), claimed })
+    Ok(Caller { who, credential: Some(credential), expires, claimed })
+}
+
+/// Whom a credential belongs to by now.
+pub(crate) fn owner(api: &State, credential: &Credential) -> Result<Principal, Fault> {
+    let found = match credential.kind {
+        Kind::Token => api.engine().principal_of(&credential.text)?,
+        Kind::Key => match api.engine().principal_of_key(&credential.text)? {
+            Some(Err(_)) => return Err(Fault::unauthorized("Unauthorized - API key is disabled.")),
+            Some(Ok(who)) => Some(who),
+            None => None,
+        },
+    };
+    found.ok_or_else(|| Fault::unauthorized(unknown(credential)))
 }
 
 fn unknown(credential: &Credential) -> String {

@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use squall_engine::confirmation::Record;
+use squall_engine::confirmation::record::Kind;
 use squall_engine::history::{self, Wanted};
 use squall_engine::people::{Wish, authorize};
 use squall_engine::{OnHold, Principal, Refusal, Request, Rerun, Role, view};
@@ -600,7 +601,11 @@ pub(crate) async fn cancel(
     let clear = clear(&query, &caller)?;
     match execution.status {
         Status::Canceled | Status::Canceling => Ok(answer::ok(shown(&api, &execution, clear))),
-        status if status.is_final() || status == Status::Pending => Ok(refused(status)),
+        status if status.is_final() => Ok(refused(status)),
+        // As in StackStorm. What waits for a confirmation is withdrawn with it.
+        Status::Pending if waiting(&api, &execution)?.is_some_and(|r| r.kind == Kind::Inquiry) => {
+            Ok(refused(execution.status))
+        }
         _ => match api.engine().cancel(execution.id, &caller.who).await {
             Ok(execution) => Ok(answer::ok(shown(&api, &execution, clear))),
             // It ended while we asked.

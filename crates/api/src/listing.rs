@@ -37,6 +37,9 @@ pub(crate) struct Shape {
     pub offset: bool,
     /// Whether `sort` counts.
     pub sort: bool,
+    /// Whether everybody may have all of it at once. Bots ask for all aliases when they start, and know no command without them;
+    /// no bot should be an administrator for that.
+    pub whole: bool,
     /// Which fields may be chosen.
     pub rules: Rules,
 }
@@ -49,7 +52,7 @@ pub(crate) fn page<T: Shown>(
     shape: &Shape,
 ) -> Result<Response, Fault> {
     let attributes = Attributes::of(query, &shape.rules)?;
-    let mut paging = query.paging(shape.limit, caller.is_admin())?;
+    let mut paging = query.paging(shape.limit, shape.whole || caller.is_admin())?;
     if !shape.offset {
         paging.offset = 0;
     }

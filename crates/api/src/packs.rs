@@ -24,6 +24,7 @@ const SHAPE: Shape = Shape {
     limit: Some(100),
     offset: true,
     sort: true,
+    whole: false,
     rules: Rules {
         known: &[
             "id",

@@ -29,6 +29,8 @@ pub struct Settings {
     pub configs_dir: PathBuf,
     /// After how much silence a stream sends a line of nothing.
     pub heartbeat: Duration,
+    /// How often a stream looks whether its reader may still read it.
+    pub recheck: Duration,
 }
 
 impl Settings {
@@ -56,6 +58,7 @@ impl Default for Settings {
             packs_dir: PathBuf::new(),
             configs_dir: PathBuf::new(),
             heartbeat: Duration::from_secs(25),
+            recheck: Duration::from_secs(30),
         }
     }
 }

@@ -6,7 +6,7 @@
 use crate::State;
 use crate::answer;
 use crate::clothes::{live_action, object, scheduled_before};
-use crate::credentials::Caller;
+use crate::credentials::{self, Caller};
 use crate::executions::{find, shown, shown_event};
 use crate::fault::Fault;
 use crate::output::pieces;
@@ -21,12 +21,9 @@ use squall_engine::event::Shared;
 use squall_engine::people::{Wish, authorize};
 use squall_model::{Execution, ExecutionId, Status, Value, to_json};
 use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-
-/// How often it is checked that the reader may still look.
-const RECHECK: Duration = Duration::from_secs(30);
 
 /// What is sent when no events are named.
 const DEFAULT: &[&str] = &[
@@ -131,9 +128,9 @@ impl<R: FnMut(&State, &Shared) -> (String, bool)> Open<R> {
         if let Some(first) = self.first.take() {
             return Some((Ok(first), self));
         }
-        let beat = self.api.settings().heartbeat;
+        let (beat, recheck) = (self.api.settings().heartbeat, self.api.settings().recheck);
         while !self.over {
-            if self.checked.elapsed() >= RECHECK && !self.may_look() {
+            if self.checked.elapsed() >= recheck && !self.may_look() {
                 return None;
             }
             match tokio::time::timeout(beat, self.events.recv()).await {
@@ -159,8 +156,7 @@ impl<R: FnMut(&State, &Shared) -> (String, bool)> Open<R> {
     fn may_look(&mut self) -> bool {
         self.checked = Instant::now();
         let Some(credential) = &self.caller.credential else { return true };
-        let who = self.api.engine().principal_of(&credential.text).ok().flatten();
-        who.is_some_and(|who| authorize(&who, Wish::View).is_ok())
+        credentials::owner(&self.api, credential).is_ok_and(|who| authorize(&who, Wish::View).is_ok())
     }
 }
 

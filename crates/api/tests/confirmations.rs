@@ -126,6 +126,17 @@ async fn what_is_held_says_so() {
 }
 
 #[tokio::test]
+async fn canceling_what_is_held_withdraws_it() {
+    let p = people().await;
+    let held = p.ask("danger.eyes", "db1").await;
+    let execution = held.json()["id"].as_str().unwrap().to_owned();
+    let canceled = p.house.call(Some(&p.alice), "DELETE", &format!("/v1/executions/{execution}"), None).await;
+    assert_eq!((canceled.status.as_u16(), &canceled.json()["status"]), (200, &json!("canceled")), "{}", canceled.text);
+    assert_eq!(p.record(&p.admin, &id_of(&held)).await["state"], "withdrawn");
+    is(&p.say(&p.bob, &id_of(&held), "grant", json!({})).await, 409, "final");
+}
+
+#[tokio::test]
 async fn on_hold_reject() {
     let p = people().await;
     let body = json!({"action": "danger.eyes", "parameters": {"what": "db1"}});

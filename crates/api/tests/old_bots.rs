@@ -2,9 +2,15 @@
 
 mod house;
 
+use axum::body::{Body, BodyDataStream};
+use axum::http::Request;
+use futures::StreamExt;
 use house::House;
 use serde_json::{Value, json};
+use squall_api::Settings;
 use squall_engine::Role;
+use std::time::Duration;
+use tower::ServiceExt;
 
 /// What a bot sends for somebody, with the alias and format that it chose.
 fn chosen(name: &str, format: &str, command: &str) -> Option<Value> {
@@ -130,4 +136,138 @@ async fn a_trusted_bot_asks_and_answers_for_who_asked() {
     let confirmed = say("alice", "ops", &format!("confirm {code}")).await;
     assert!(confirmed["message"].as_str().unwrap().starts_with("▶ Confirmed by alice"), "{confirmed}");
     assert_ne!(status().await, "pending");
+}
+
+/// What a bot hears that listens to announcements.
+async fn listening(house: &House, credential: (&str, &str), events: &str) -> BodyDataStream {
+    let request =
+        Request::builder().uri(format!("/stream/v1/stream?events={events}")).header(credential.0, credential.1);
+    let response = house.app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status().as_u16(), 200);
+    response.into_body().into_data_stream()
+}
+
+/// The next announcement: its name, and what a bot posts.
+async fn announced(stream: &mut BodyDataStream) -> (String, Value) {
+    let reading = async {
+        loop {
+            let piece = stream.next().await.expect("the stream goes on").unwrap();
+            let text = String::from_utf8_lossy(&piece).into_owned();
+            if let Some((event, data)) = text.trim().split_once('\n') {
+                let data: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+                return (event.strip_prefix("event: ").unwrap().to_owned(), data["payload"].clone());
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), reading).await.expect("an announcement")
+}
+
+fn typed(route: &str, command: &str) -> Option<Value> {
+    Some(json!({
+        "command": command, "user": "alice", "source_channel": "ops", "notification_route": route,
+        "source_context": {"id": "m1"},
+    }))
+}
+
+#[tokio::test]
+async fn results_are_announced_on_the_route_of_the_bot() {
+    let house = House::new();
+    let bot = house.user("bot", Role::Operator).await;
+    let execute = "/v1/aliasexecution/match_and_execute";
+    for (route, event) in [("hubot", "st2.announcement__chatops"), ("errbot", "st2.announcement__errbot")] {
+        let mut heard = listening(&house, ("x-auth-token", &bot), "st2.announcement__*").await;
+        let done = house.call(Some(&bot), "POST", execute, typed(route, "do nothing")).await;
+        let id = done.json()["results"][0]["execution"]["id"].as_str().unwrap().to_owned();
+        let (name, said) = announced(&mut heard).await;
+        assert_eq!(name, event);
+        assert_eq!((&said["user"], &said["channel"]), (&json!("alice"), &json!("ops")));
+        assert_eq!((&said["whisper"], &said["context"]["id"]), (&json!(false), &json!("m1")));
+        let text = said["message"].as_str().unwrap();
+        assert!(
+            text.starts_with("\nAction core.noop completed.\nstatus : succeeded\n") && text.contains(&id),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_question_is_announced_where_it_was_asked() {
+    let house = House::trusting_bots();
+    let (bot, carol) = (house.user("bot", Role::Operator).await, house.person("carol", Role::Operator, &["sre"]).await);
+    let alias = "name: drop\naction_ref: core.noop\nformats: [drop it]\nack: {enabled: false}\nextra: {squall: {confirm: \
+                 {by: 'role:sre'}}}\nresult: {format: dropped}\n";
+    house.give(&[("lab/aliases/drop.yaml", alias)], "version: 1\nrules: []\n");
+    let mut heard = listening(&house, ("x-auth-token", &bot), "st2.announcement__*").await;
+    let execute = "/v1/aliasexecution/match_and_execute";
+    let held = house.call(Some(&bot), "POST", execute, typed("hubot", "drop it")).await.json();
+    // Bots post no acknowledgement of such an alias, so the question is announced.
+    let (name, question) = announced(&mut heard).await;
+    assert_eq!((name.as_str(), &question["channel"]), ("st2.announcement__chatops", &json!("ops")));
+    let question = question["message"].as_str().unwrap().to_owned();
+    assert_eq!(held["results"][0]["message"], question.as_str());
+    let open = house.get(&carol, "/v1/confirmations?state=open").await.json();
+    let (id, code) = (open[0]["id"].as_str().unwrap(), open[0]["code"].as_str().unwrap());
+    assert!(question.contains(code), "{question}");
+    let grant = json!({"digest": open[0]["digest"]});
+    let granted = house.call(Some(&carol), "POST", &format!("/v1/confirmations/{id}/grant"), Some(grant)).await;
+    assert_eq!(granted.status.as_u16(), 200, "{}", granted.text);
+    let (_, told) = announced(&mut heard).await;
+    assert!(told["message"].as_str().unwrap().starts_with("▶ Confirmed by carol"), "{told}");
+    assert_eq!(announced(&mut heard).await.1["message"], "dropped");
+}
+
+#[tokio::test]
+async fn a_question_is_an_acknowledgement_without_an_address() {
+    let house = House::trusting_bots();
+    let bot = house.user("bot", Role::Operator).await;
+    let execute = "/v1/aliasexecution/match_and_execute";
+    let held = house.call(Some(&bot), "POST", execute, typed("hubot", "evacuate web1")).await.json();
+    assert_eq!(held["results"][0]["actionalias"]["ack"]["append_url"], false, "{held}");
+}
+
+#[tokio::test]
+async fn a_linked_account_answers_what_an_untrusted_bot_asked() {
+    let house = House::new();
+    let (bot, alice) = (house.user("bot", Role::Operator).await, house.user("alice", Role::Operator).await);
+    let admin = house.user("root", Role::Admin).await;
+    let link = json!({"network": "bot", "workspace": "hubot", "user_id": "alice", "user": "alice"});
+    let linked = house.call(Some(&admin), "PUT", "/v1/squall/links", Some(link)).await;
+    assert!(linked.status.is_success(), "{}", linked.text);
+    let execute = "/v1/aliasexecution/match_and_execute";
+    let held = house.call(Some(&bot), "POST", execute, typed("hubot", "evacuate web1")).await.json();
+    let told = held["results"][0]["message"].as_str().unwrap();
+    assert!(told.contains("an account that was linked before: `squall link bot:hubot:alice ACCOUNT`"), "{told}");
+    let open = house.get(&alice, "/v1/confirmations?answerable=true").await.json();
+    let id = open[0]["id"].as_str().unwrap_or_else(|| panic!("{open}"));
+    let grant = json!({"digest": open[0]["digest"]});
+    let refused = house.call(Some(&bot), "POST", &format!("/v1/confirmations/{id}/grant"), Some(grant.clone())).await;
+    assert_eq!(refused.status.as_u16(), 404, "the bot itself may not even know: {}", refused.text);
+    let granted = house.call(Some(&alice), "POST", &format!("/v1/confirmations/{id}/grant"), Some(grant)).await;
+    assert_eq!(granted.json()["state"], "released", "{}", granted.text);
+}
+
+#[tokio::test]
+async fn bots_load_all_aliases_without_being_administrators() {
+    let house = House::new();
+    let bot = house.user("bot", Role::Operator).await;
+    let all = house.get(&bot, "/v1/actionalias?limit=-1").await;
+    assert_eq!(all.status.as_u16(), 200, "{}", all.text);
+    assert_eq!(house.get(&bot, "/v1/actions?limit=-1").await.status.as_u16(), 403);
+}
+
+#[tokio::test]
+async fn a_stream_that_was_opened_with_an_api_key_goes_on_until_the_key_is_gone() {
+    let settings = Settings { recheck: Duration::ZERO, heartbeat: Duration::from_millis(10), ..Settings::default() };
+    let house = House::with(settings);
+    house.user("bot", Role::Operator).await;
+    let admin = house.user("root", Role::Admin).await;
+    let made = house.call(Some(&admin), "POST", "/v1/apikeys", Some(json!({"user": "bot"}))).await.json();
+    let mut heard = listening(&house, ("st2-api-key", made["key"].as_str().unwrap()), "").await;
+    for _ in 0..5 {
+        assert!(heard.next().await.is_some(), "it was cut off");
+    }
+    let gone = house.call(Some(&admin), "DELETE", &format!("/v1/apikeys/{}", made["id"].as_str().unwrap()), None).await;
+    assert!(gone.status.is_success(), "{}", gone.text);
+    let end = async { while heard.next().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(60), end).await.expect("it ends");
 }

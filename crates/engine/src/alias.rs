@@ -8,7 +8,7 @@ use crate::content::Content;
 use crate::people::Principal;
 use crate::refusal::Refusal;
 use crate::request::{Asking, Held, OnHold, Passed, Request, Source, TRIES, Tried};
-use crate::{Engine, gates, limits, report, texts, view};
+use crate::{Engine, asking, bots, gates, limits, report, texts, view};
 use squall_content::Alias;
 use squall_expr::alias::{Leniency, Matcher};
 use squall_model::{ActionRef, Execution, ExecutionId, Map, ReplyTo, Value};
@@ -129,14 +129,15 @@ impl Engine {
             passed.push(self.pass_alias(content, alias, params.clone(), &context, command)?);
         }
         // As people type it in chat: what is told when nobody answered can be typed again.
-        let prefix = command.reply_to.as_ref().map_or("", |_| self.settings().prefix.as_str());
+        let in_chat = command.reply_to.is_some() || bots::is_listening(&command.notify);
+        let prefix = if in_chat { self.settings().prefix.as_str() } else { "" };
         let typed = format!("{prefix}{}", command.text);
         let on_hold = if command.reject_held { OnHold::Reject } else { OnHold::Wait };
         let asking = Asking { alias: Some(alias), command: Some(&typed), on_hold, ..Asking::default() };
         let (requested, mut along, waits) = match self.held_or_not(content, passed, &asking)? {
             Held::Runs(requested, along) => (requested, along, false),
             Held::Waits(requested, along) => (requested, along, true),
-            Held::Already(first) => return Err(Refusal::Conflict(self.waits_already(first)?)),
+            Held::Already(first) => return Err(Refusal::Conflict(self.waits_already(first, command)?)),
         };
         let mut done = Vec::with_capacity(requested.len());
         for one in &requested {
@@ -168,7 +169,22 @@ impl Engine {
         if let Some(first) = done.first_mut() {
             first.execution = stored;
         }
+        // Bots say nothing at all for such an alias, whatever they are answered.
+        if waits && !report::is_acknowledged(alias) {
+            self.announce_question(&done);
+        }
         Ok(Tried::Stored(done))
+    }
+
+    /// Asks in the room of the bot that forwarded a command.
+    fn announce_question(&self, done: &[Commanded]) {
+        let Some(first) = done.first() else { return };
+        let label = asking::label(&first.execution);
+        // It is stored: whatever goes wrong here, it waits, and can be looked at.
+        let record = self.confirmation_of(first.execution.id).ok().flatten();
+        let event = label.zip(record).and_then(|(label, record)| bots::told(&label, self.shown_to_bots(&record)));
+        // Nobody listening is fine.
+        event.into_iter().for_each(|event| drop(self.inner.events.send(Arc::new(event))));
     }
 
     fn acknowledged(&self, execution: &Execution, reply: &ReplyTo, body: &Map, forgiven: Option<&str>) -> Op {
@@ -205,10 +221,13 @@ impl Engine {
     }
 
     /// M15: the same request waits already.
-    fn waits_already(&self, first: ExecutionId) -> Result<String, Refusal> {
+    fn waits_already(&self, first: ExecutionId, command: &Command) -> Result<String, Refusal> {
         let Some(record) = self.confirmation_of(first)? else {
             return Ok(format!("The same request waits already as execution {first}: nobody is asked yet."));
         };
+        if command.reply_to.is_none() && !self.settings().trust_legacy_bots {
+            return Ok(self.shown_to_bots(&record));
+        }
         let left = catalogue::left(&record, self.now());
         let fills = [("code", Fill::Ours(record.code.to_string())), ("left", Fill::Ours(left))];
         Ok(catalogue::text("M15", &fills).plain())

@@ -14,7 +14,7 @@ use crate::confirmation::{Event, code};
 use crate::people::{NotProved, Principal, Role, Via, Wish, assurance_by_factor, audit_row, authorize};
 use crate::refusal::Refusal;
 use crate::turn::{Answer as Settled, Input};
-use crate::{Engine, locked};
+use crate::{Engine, bots, locked};
 use squall_model::{ExecutionId, Map, Value};
 use squall_store::{Batch, Confirmation, ConfirmationFilter, Page};
 use std::time::Duration;
@@ -320,14 +320,7 @@ impl Engine {
 
     /// What an old bot posts for a command that waits. Where its answers do not count, no code invites them.
     pub fn shown_to_bots(&self, record: &Record) -> String {
-        if self.settings().trust_legacy_bots {
-            return self.shown(record);
-        }
-        let run = record.runs.first().map(|(_, run)| run.action.as_str()).unwrap_or_default();
-        format!(
-            "{run} waits for a confirmation, and nothing has been started. It cannot be answered through this bot: \
-             `squall confirmations` shows it, `squall confirm` and the terminal chat answer it."
-        )
+        bots::question(record, self.shown(record), self.settings())
     }
 
     fn style(&self) -> texts::Style {

@@ -361,12 +361,12 @@ impl<'a> Asker<'a> {
         if joined.dm {
             let asked = joined.requirements.iter().flat_map(|r| &r.who).flat_map(|who| directory.members(who));
             let identities = asked.take(MOST_ASKED).flat_map(|person| person.identities);
-            places.extend(identities.map(|own| Place::direct(&own.network, &own.user_id)));
+            places.extend(identities.filter_map(|own| direct(&own)));
         }
         let in_chat = place(root).is_some_and(|_| joined.ask_origin);
         if places.is_empty() && !in_chat {
             let (person, _) = self.requester(root);
-            places.extend(person.identities.iter().map(|own| Place::direct(&own.network, &own.user_id)));
+            places.extend(person.identities.iter().filter_map(direct));
         }
         places
     }
@@ -677,9 +677,12 @@ impl<'a> Asker<'a> {
     pub fn frozen_requester(&self, root: &Execution) -> Requester {
         let (person, assurance) = self.requester(root);
         let label = label(root);
+        // So that the account which is linked to it can answer what it asked for, and cannot be the other one.
+        let labelled = label.as_ref().and_then(Label::identity);
+        let identities = person.identities.iter().cloned().chain(labelled).collect();
         Requester {
             shown: person.shown(),
-            identities: person.identities,
+            identities,
             assurance,
             agent: agent(root),
             through: label.as_ref().map(|_| PersonId::user(&user(root))),
@@ -775,7 +778,7 @@ pub(crate) fn user(execution: &Execution) -> String {
 }
 
 /// What a bot in front of squall says about whoever typed a command; proves nothing.
-fn label(root: &Execution) -> Option<Label> {
+pub(crate) fn label(root: &Execution) -> Option<Label> {
     if source(root) != Source::Chat || root.request.reply_to.is_some() {
         return None;
     }
@@ -796,6 +799,11 @@ pub(crate) fn place(root: &Execution) -> Option<Place> {
         thread: reply.thread.clone(),
         private: reply.channel.starts_with('@'),
     })
+}
+
+/// Where somebody is asked in private; bots in front of squall take no such messages.
+fn direct(own: &Identity) -> Option<Place> {
+    (own.network != crate::bots::NETWORK).then(|| Place::direct(&own.network, &own.user_id))
 }
 
 /// The program that asked in its owner's name.

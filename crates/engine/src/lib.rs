@@ -13,6 +13,7 @@
 pub mod alias;
 pub mod answers;
 mod asking;
+mod bots;
 mod calls;
 mod changes;
 mod closure;

@@ -66,11 +66,11 @@ pub(crate) fn acknowledgement(
     content: &Content,
     settings: &Settings,
 ) -> Option<Map> {
-    let nothing = Value::Null;
-    let ack = alias.ack.as_ref().unwrap_or(&nothing);
-    if ack.get("enabled").is_some_and(|e| !e.is_truthy()) {
+    if !is_acknowledged(alias) {
         return None;
     }
+    let nothing = Value::Null;
+    let ack = alias.ack.as_ref().unwrap_or(&nothing);
     let data = Value::from_pairs([
         ("execution", view::execution(execution, content, settings)),
         ("actionalias", view::alias(alias)),
@@ -88,7 +88,11 @@ pub(crate) fn acknowledgement(
         Some(Ok(_)) | None => texts::acknowledged(&execution.request.action, execution.id),
     };
     let append = ack.get("append_url").is_none_or(Value::is_truthy);
-    if append && let Some(url) = view::web_url(execution, settings) {
+    // Bots in front of squall append it themselves.
+    if append
+        && execution.request.reply_to.is_some()
+        && let Some(url) = view::web_url(execution, settings)
+    {
         message.push_str(&texts::details_at(&url));
     }
     let mut body = Map::new();
@@ -99,6 +103,11 @@ pub(crate) fn acknowledgement(
         body.insert("extra".into(), extra.clone());
     }
     Some(body)
+}
+
+/// Whether an alias wants its commands acknowledged.
+pub(crate) fn is_acknowledged(alias: &Alias) -> bool {
+    alias.ack.as_ref().and_then(|ack| ack.get("enabled")).is_none_or(Value::is_truthy)
 }
 
 /// What an announcement posts: parameters with a channel and a message are meant for chat.

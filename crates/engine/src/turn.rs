@@ -30,7 +30,7 @@ use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::slots::Place;
 use crate::tree::{self, Flow, Folded, Tree};
-use crate::{Content, asking, calls, native, params, report, spawn, view};
+use crate::{Content, asking, bots, calls, native, params, report, spawn, view};
 use indexmap::IndexMap;
 use squall_model::{
     Again, Change, Execution, ExecutionId, Ids, Map, Outcome, Status, Timestamp, Value, WorkItem, WorkKey,

@@ -89,11 +89,11 @@ fn message(say: &decide::Say, record: &Record, now: Timestamp) -> Option<Outgoin
         decide::To::Place(place) => (place, "confirmation"),
         decide::To::Ask(copy) => (&record.copies.get(*copy)?.place, "question"),
         decide::To::Edit(copy) => (&record.copies.get(*copy)?.place, "edit"),
-        decide::To::Caller => return None,
+        decide::To::Caller | decide::To::Bot => return None,
     };
     let leaves = match &say.to {
         decide::To::Ask(copy) => record.copies.get(*copy).and_then(|copy| copy.not_before).unwrap_or(now),
-        decide::To::Place(_) | decide::To::Edit(_) | decide::To::Caller => now,
+        decide::To::Place(_) | decide::To::Edit(_) | decide::To::Caller | decide::To::Bot => now,
     };
     let mut body = Map::new();
     body.insert("kind".into(), kind.into());

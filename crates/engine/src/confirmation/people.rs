@@ -287,6 +287,23 @@ pub struct Label {
     pub route: String,
 }
 
+impl Label {
+    /// Whether another was heard by the same bot in the same room.
+    pub fn is_beside(&self, other: &Label) -> bool {
+        (&self.route, &self.channel) == (&other.route, &other.channel)
+    }
+
+    /// As what an account is linked to whoever has this label: `bot:hubot:alice`.
+    pub fn identity(&self) -> Option<Identity> {
+        let known = !self.route.is_empty() && !self.user.is_empty();
+        known.then(|| Identity {
+            network: crate::bots::NETWORK.to_owned(),
+            workspace: Some(self.route.clone()),
+            user_id: self.user.clone(),
+        })
+    }
+}
+
 /// Why somebody's answer does not count for a requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ineligible {

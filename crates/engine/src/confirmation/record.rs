@@ -9,7 +9,7 @@ use super::code::Code;
 use super::declare::{Escalation, Reason, Remind, Way};
 use super::digest::Digest;
 use super::looks::Found;
-use super::people::{Assurance, Identity, PersonId, Requester, Requirement, Who};
+use super::people::{Assurance, Identity, Label, PersonId, Requester, Requirement, Who};
 use super::policy::{Source, Stamp};
 use super::texts::ShownRun;
 pub use crate::noting::SecretVersion;
@@ -479,6 +479,11 @@ impl Record {
     /// Whether a place is one where the question was asked.
     pub fn was_asked_in(&self, place: &Place) -> bool {
         self.copies.iter().map(|copy| &copy.place).chain(&self.origin).any(|known| known.is_same_channel(place))
+    }
+
+    /// Whether a bot in front of squall asked in the room in which it heard `label`.
+    pub fn was_asked_beside(&self, label: &Label) -> bool {
+        self.requester.label.as_ref().is_some_and(|asked| asked.is_beside(label))
     }
 
     /// Whether a plain `yes` at `place` belongs to this record: in the thread that the question began or stands in.

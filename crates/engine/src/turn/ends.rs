@@ -28,9 +28,11 @@ impl<'a> Turn<'a> {
             let key = WorkKey { execution: id, attempt: execution.attempt };
             self.effects.push(Effect::Settled(key, spool.clone()));
         }
+        let announced = bots::results(execution, self);
         if let Some(message) = report::result(execution, self) {
             self.post(message);
         }
+        self.effects.extend(announced.into_iter().map(Effect::Publish));
         if outcome.status.is_failure()
             && let Some(ended) = self.tree.executions.get(&id).filter(|e| e.parent.is_none()).cloned()
         {

@@ -4,8 +4,10 @@
 
 use super::*;
 use crate::asking::{Asker, Before, Demanded, Opened, Waiting, Wanted};
+use crate::confirmation::decide::To;
 use crate::confirmation::looks::Found;
 use crate::confirmation::record::{Cause as Why, State as Standing};
+use crate::confirmation::texts::Text;
 use crate::confirmation::{Decision, Record};
 use crate::inbox;
 use crate::looking::Stage;
@@ -237,6 +239,7 @@ impl<'a> Turn<'a> {
             }
         };
         asking::hold(&mut next, all, &Waiting::Asked(&decision.record), call);
+        self.tell_bot(&decision, None);
         for op in asking::ops(&decision, None, next.id, self.around.now) {
             match op {
                 Op::Post(message) => self.post(*message),
@@ -549,24 +552,45 @@ impl<'a> Turn<'a> {
         true
     }
 
+    /// What a decision says in the room of a bot in front of squall: where a question stands, or the question itself. A question
+    /// that a turn opens answers no request, so there is no caller who would post it.
+    fn tell_bot(&mut self, decision: &Decision, expected: Option<u64>) {
+        let record = &decision.record;
+        let Some(label) = record.requester.label.as_ref().filter(|_| self.around.heard) else { return };
+        let says = decision.says.iter();
+        let texts: Vec<String> = match expected {
+            None => says.filter(|say| say.to == To::Caller).map(|say| self.for_bot(record, &say.text)).collect(),
+            Some(_) => says.filter(|say| say.to == To::Bot).map(|say| say.text.plain()).collect(),
+        };
+        let events = texts.into_iter().filter_map(|text| bots::told(label, text));
+        self.effects.extend(events.map(Effect::Publish));
+    }
+
+    fn for_bot(&self, record: &Record, question: &Text) -> String {
+        bots::question(record, question.plain(), self.around.settings)
+    }
+
     /// The alias's own acknowledgement, once what it speaks of starts; the default one would only repeat the release.
     fn late_acknowledgement(&mut self, id: ExecutionId) {
         let Some(execution) = self.tree.executions.get(&id) else { return };
-        let Some(reply) = execution.request.reply_to.clone() else { return };
         let content = self.around.content;
-        let alias = reply.alias.as_ref().and_then(|r| content.registry().alias(r));
-        let Some(alias) = alias.filter(|a| a.ack.as_ref().is_some_and(|ack| ack.get("format").is_some())) else {
-            return;
-        };
-        if let Some(mut body) = report::acknowledgement(execution, alias, content, self.around.settings) {
+        let has_format = |a: &Arc<Alias>| a.ack.as_ref().is_some_and(|ack| ack.get("format").is_some());
+        let Some(alias) = asking::alias_of(execution, content).filter(has_format) else { return };
+        let ack = report::acknowledgement(execution, &alias, content, self.around.settings);
+        let Some(mut body) = ack else { return };
+        if let Some(reply) = execution.request.reply_to.clone() {
             body.insert("user".into(), reply.user.as_str().into());
             self.post(report::outgoing(&reply, body, format!("ack/{id}"), self.around.now));
+        } else if let Some(label) = asking::label(execution).filter(|_| self.around.heard) {
+            let text = body.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
+            self.effects.extend(bots::told(&label, text).map(Effect::Publish));
         }
     }
 
     /// Writes what a decision says into the batch.
     pub(super) fn take_decision(&mut self, decision: &Decision, expected: Option<u64>) {
         let ops = asking::ops(decision, expected, self.tree.root, self.around.now);
+        self.tell_bot(decision, expected);
         self.decided.insert(decision.record.id.to_string(), decision.record.clone());
         for op in ops {
             match op {

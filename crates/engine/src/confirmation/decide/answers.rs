@@ -43,6 +43,7 @@ impl Deciding<'_> {
         answer.is_admin
             || self.record.requester.is(&answer.by)
             || answer.place.as_ref().is_some_and(|place| self.record.was_asked_in(place))
+            || answer.label.as_ref().is_some_and(|label| self.record.was_asked_beside(label))
             || self.record.requirements.iter().any(|r| eligible(r, &sure, &self.question()).is_ok())
             || self.record.votes.iter().any(|vote| is_by(vote, &answer.by))
             || self.may_break(answer, Assurance::A3).is_ok()

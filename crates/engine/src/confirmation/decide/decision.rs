@@ -11,6 +11,8 @@ use squall_model::{Timestamp, Value};
 pub enum To {
     /// To a place in chat.
     Place(Place),
+    /// To the room in which a bot in front of squall heard the command.
+    Bot,
     /// Back to whoever called, when they are not in chat.
     Caller,
     /// Into the copy of the question of that number: its first line is replaced and its buttons go. When that fails, as

@@ -40,6 +40,11 @@ impl Deciding<'_> {
             }
         }
         self.says.extend(places.into_iter().map(|place| (To::Place(place), said.clone())));
+        // In that very room the bot posts what its caller is told.
+        let is_answered_there = answer.and_then(|a| a.label.as_ref()).is_some_and(|l| self.record.was_asked_beside(l));
+        if self.record.requester.label.is_some() && !is_answered_there {
+            self.says.push((To::Bot, said.clone()));
+        }
         if answer.is_some_and(|a| a.place.is_none()) {
             self.says.push((To::Caller, said));
         }
