@@ -309,6 +309,7 @@ fn render_tries(step: &Stage<'_>, node: usize, sum: &Sum) -> Result<Option<Tries
     let names = seen(step, sum, None);
     let whole = |expr: &Expr, what: &str| match expr.eval(&names)? {
         Value::Int(n) => Ok(n),
+        Value::Bool(b) => Ok(i64::from(b)),
         Value::Null if what == "delay" => Ok(0),
         _ => Err(Failure(format!(
             "ValueError: The retry {what} for task \"{}\" is not an integer.",
@@ -702,7 +703,7 @@ fn requested(step: &Stage<'_>, requests: &[RerunRequest]) -> Result<Vec<(u32, bo
     chosen.retain(|(entry, _)| {
         !state.entries[*entry as usize].prev.iter().any(|prev| prev != entry && all.contains(prev))
     });
-    Ok(chosen)
+    Ok(by_name(step, chosen))
 }
 
 fn failed_ends(step: &Stage<'_>) -> Result<Vec<(u32, bool)>, Refusal> {
@@ -723,7 +724,19 @@ fn failed_ends(step: &Stage<'_>) -> Result<Vec<(u32, bool)>, Refusal> {
         }
         chosen.push((i, false));
     }
-    Ok(chosen)
+    Ok(by_name(step, chosen))
+}
+
+/// In the order in which the tasks are entered again: by name and route, those over items last, since the original enters them
+/// only when they start.
+fn by_name(step: &Stage<'_>, mut chosen: Vec<(u32, bool)>) -> Vec<(u32, bool)> {
+    let entries = &step.state().entries;
+    chosen.sort_by_key(|(entry, _)| {
+        let run = &entries[*entry as usize];
+        let has_items = step.definition.plan(run.node).is_some_and(|plan| plan.with.is_some());
+        (has_items, step.definition.name(run.node), run.route)
+    });
+    chosen
 }
 
 impl Definition {

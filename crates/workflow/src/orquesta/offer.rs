@@ -160,10 +160,12 @@ impl Place<'_> {
         })
     }
 
+    /// A Boolean counts as 0 or 1 here and in the other numbers of a task, as in Python.
     fn delay(&self, step: &Stage<'_>) -> Result<Option<i64>, Failure> {
         let Some(delay) = &self.plan.delay else { return Ok(None) };
         match delay.eval(&self.names(step))? {
             Value::Int(seconds) => Ok((seconds != 0).then_some(seconds)),
+            Value::Bool(b) => Ok(b.then_some(1)),
             _ => Err(Failure("TypeError: The value of task delay is not type of integer.".into())),
         }
     }
@@ -173,6 +175,7 @@ impl Place<'_> {
         match concurrency.eval(&self.names(step))? {
             Value::Null => Ok(None),
             Value::Int(n) => Ok(Some(n.max(1))),
+            Value::Bool(_) => Ok(Some(1)),
             _ => Err(Failure("TypeError: The value of with items concurrency is not type of integer.".into())),
         }
     }

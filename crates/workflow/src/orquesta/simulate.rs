@@ -14,7 +14,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// A definition that turns round for ever ends the simulation here.
-const MAX_REPORTS: usize = 1_000_000;
+/// It leaves room for the largest workflows that the server is made for; a loop that adds to a list each time keeps all of those lists.
+const MAX_REPORTS: usize = 20_000;
 
 /// Runs one case: `definition`, `input`, `context`, `script`, `commands`, or `ops`. With `reload` the engine is
 /// written out and read back before each step.
