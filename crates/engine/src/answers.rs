@@ -15,7 +15,7 @@ use crate::people::{NotProved, Principal, Role, Via, Wish, assurance_by_factor, 
 use crate::refusal::Refusal;
 use crate::turn::{Answer as Settled, Input};
 use crate::{Engine, bots, locked};
-use squall_model::{ExecutionId, Map, Value};
+use squall_model::{ExecutionId, Map, Status, Value};
 use squall_store::{Batch, Confirmation, ConfirmationFilter, Page};
 use std::time::Duration;
 
@@ -156,9 +156,12 @@ impl Engine {
             _ => return Err(finished(self.by_id(&id)?.map_or(record.state, |record| record.state))),
         };
         let first = record.runs.first().map(|(id, _)| *id);
+        let run = first.map(|id| self.store().execution(id)).transpose()?.flatten();
+        let is_waiting = run.is_some_and(|execution| execution.status == Status::Pending);
         let now = first.map(|id| self.confirmation_of(id)).transpose()?.flatten().unwrap_or(record);
         let told = match now.state {
             State::Open => format!("It is asked anew as {}, and needs {}.", now.code, now.need()),
+            _ if is_waiting => "It is asked anew as soon as what must be found out before is known.".into(),
             _ => told.unwrap_or_else(|| "It cannot be asked about anew.".into()),
         };
         Ok(Reevaluated { told, record: Box::new(now) })

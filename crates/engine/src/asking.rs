@@ -7,7 +7,7 @@
 
 mod rows;
 
-pub(crate) use rows::{Waiting, call_of, hold, ops, row};
+pub(crate) use rows::{Waiting, call_of, erased, erased_names, hold, ops, row};
 
 use crate::closure;
 use crate::confirmation::decide::{self, Decision, Event, Opening, Settings as Rules, World};
@@ -385,21 +385,36 @@ impl<'a> Asker<'a> {
         self.pace(&mut decision);
         for copy in &mut decision.record.copies {
             // What the outbox holds for the network inside of this store is as good as posted.
-            if copy.place.network == self.settings.network {
+            if copy.place.network == self.settings.network && !copy.collected {
                 copy.message = Some(decision.record.id.to_string());
             }
         }
         Ok(Opened::Held(Box::new(decision)))
     }
 
-    /// Ten questions a minute and channel; the rest wait, and when even the first copy waits long, so does the deadline.
+    /// Ten questions a minute and channel, thirty an hour and person; the rest wait or are told together, and when even the first
+    /// copy waits long, so does the deadline.
     fn pace(&self, decision: &mut Decision) {
         let mut paces = crate::locked(self.paces);
         let record = &mut decision.record;
         for copy in &mut record.copies {
-            let at = paces.ask(&copy.place.channel_id(), self.now);
+            let channel = copy.place.channel_id();
+            let is_origin = record.origin.as_ref().is_some_and(|origin| origin.channel_id() == channel);
+            if copy.place.private
+                && !is_origin
+                && let Some(at) = paces.ask_person(&channel, self.now)
+            {
+                (copy.collected, copy.not_before) = (true, Some(at));
+                continue;
+            }
+            let at = paces.ask(&channel, self.now);
             copy.not_before = (at > self.now).then_some(at);
         }
+        let is_collected = |to: &decide::To| match to {
+            decide::To::Ask(n) => record.copies.get(*n).is_some_and(|copy| copy.collected),
+            _ => false,
+        };
+        decision.says.retain(|say| !is_collected(&say.to));
         let first = record.copies.iter().map(|copy| copy.not_before.unwrap_or(self.now)).min();
         let waits = first.map_or(Duration::ZERO, |at| at.since(self.now));
         if let Some(delay) = delay_moves_deadline(waits, Duration::from_millis(record.timeout_ms)) {

@@ -25,6 +25,9 @@ impl Engine {
         loop {
             self.watch_clock().await;
             self.seen().await;
+            if let Err(error) = self.tell_collected().await {
+                tracing::warn!(%error, "cannot tell what was collected for people who are asked often");
+            }
             let fired = self.fire_due().await;
             let pause = match fired {
                 Ok(0) => self.until_next(),
@@ -77,10 +80,12 @@ impl Engine {
     }
 
     fn until_next(&self) -> Duration {
-        match self.store().next_due() {
-            Ok(Some(at)) => at.since(self.now()).min(LONGEST_SLEEP),
-            Ok(None) => LONGEST_SLEEP,
-            Err(_) => AFTER_FAILURE,
+        match (self.store().next_due(), self.next_collected()) {
+            (Ok(due), Ok(collected)) => {
+                let next = due.into_iter().chain(collected).min();
+                next.map_or(LONGEST_SLEEP, |at| at.since(self.now()).min(LONGEST_SLEEP))
+            }
+            (Err(_), _) | (_, Err(_)) => AFTER_FAILURE,
         }
     }
 }

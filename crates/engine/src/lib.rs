@@ -17,6 +17,7 @@ mod bots;
 mod calls;
 mod changes;
 mod closure;
+mod collected;
 pub mod confirmation;
 mod content;
 mod definitions;

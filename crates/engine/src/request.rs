@@ -294,8 +294,8 @@ impl Engine {
                 Waiting::Asked(&decision.record)
             }
         };
-        let held = |(_, params, mut execution, _): Known| {
-            asking::hold(&mut execution, params, &waiting, asking.confirm);
+        let held = |(action, params, mut execution, _): Known| {
+            asking::hold(&mut execution, &action, params, &waiting, asking.confirm);
             Requested { execution, finals: None }
         };
         Ok(Held::Waits(known.into_iter().map(held).collect(), along))

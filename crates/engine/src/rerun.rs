@@ -8,7 +8,7 @@ use crate::people::{Principal, Wish, authorize};
 use crate::refusal::Refusal;
 use crate::request::{Earlier, Request, Source};
 use crate::tree::{self, Folded};
-use crate::{Engine, limits};
+use crate::{Engine, asking, limits};
 use squall_model::{Again, Execution, ExecutionId, Map};
 use squall_workflow::{Definition, Stimulus};
 
@@ -39,6 +39,15 @@ impl Engine {
     pub async fn rerun(&self, id: ExecutionId, wish: Rerun, who: &Principal) -> Result<Execution, Refusal> {
         authorize(who, Wish::View)?;
         let old = self.store().execution(id)?.ok_or_else(|| Refusal::no_execution(id))?;
+        let lost: Vec<String> = asking::erased_names(&old);
+        let lost: Vec<&str> = lost.iter().map(String::as_str).filter(|n| !wish.params.contains_key(*n)).collect();
+        if !lost.is_empty() && !wish.afresh {
+            return Err(Refusal::Invalid(format!(
+                "the secret parameters {} of execution {id} were erased, since its confirmation ended more than 30 days ago: give \
+                 them again",
+                lost.join(", ")
+            )));
+        }
         let again = match &wish.tasks {
             Some(tasks) => Some(self.again(&old, tasks, &wish)?),
             None if !wish.reset.is_empty() => return Err(Refusal::Invalid(RESET.into())),

@@ -482,5 +482,8 @@ fn merge(sum: &mut Change, later: Change) {
     if later.spool.is_some() {
         sum.spool = later.spool;
     }
+    if later.erased.is_some() {
+        sum.erased = later.erased;
+    }
     sum.notes.extend(later.notes);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// One run of one action.
 ///
-/// The request part never changes after it was committed and is shared; the rest changes only through
+/// The request part never changes after it was committed, but for secrets that are erased from it, and is shared; the rest changes only through
 /// [`Change`]s, each of which is checked against [`Execution::version`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Execution {
@@ -126,6 +126,8 @@ pub struct Change {
     pub spool: Option<String>,
     /// Additions to the context.
     pub notes: Map,
+    /// The request with its secrets erased: another one in parameters and context alone.
+    pub erased: Option<Arc<Requested>>,
 }
 
 impl Execution {
@@ -173,6 +175,9 @@ impl Execution {
         }
         for (key, value) in &change.notes {
             self.notes.insert(key.clone(), value.clone());
+        }
+        if let Some(request) = &change.erased {
+            self.request = request.clone();
         }
         self.version += 1;
     }

@@ -24,11 +24,13 @@ pub enum DueKind {
     Deadline = 3,
     /// The end of an action that runs inside the engine (a standard action with a delay); the number is the attempt.
     Finish = 4,
+    /// The time at which secret parameters of what was held are erased.
+    Erase = 5,
 }
 
 impl DueKind {
     /// Every kind.
-    pub const ALL: [DueKind; 4] = [DueKind::Timer, DueKind::Start, DueKind::Deadline, DueKind::Finish];
+    pub const ALL: [DueKind; 5] = [DueKind::Timer, DueKind::Start, DueKind::Deadline, DueKind::Finish, DueKind::Erase];
 }
 
 /// Something that must happen at a time.

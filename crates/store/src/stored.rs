@@ -265,19 +265,26 @@ pub(crate) fn check_change(id: ExecutionId, change: &Change) -> Result<()> {
     if let Some(result) = &change.result {
         check(|shape| shape.walk(result, DEEPEST), || format!("result of {id}"))?;
     }
+    if let Some(request) = &change.erased {
+        check_request(id, request)?;
+    }
     check(|shape| shape.walk_map(&change.notes, DEEPEST), || format!("notes of {id}"))
+}
+
+fn check_request(id: ExecutionId, request: &Requested) -> Result<()> {
+    let walk = |shape: &mut Shape| {
+        shape.walk_map(&request.params, DEEPEST);
+        shape.walk_map(&request.context, DEEPEST);
+        shape.walk(&request.notify, DEEPEST);
+    };
+    check(walk, || format!("request of {id}"))
 }
 
 /// The same for a new execution.
 pub(crate) fn check_new(e: &Execution) -> Result<()> {
     check(|shape| shape.walk(&e.result, DEEPEST), || format!("result of {}", e.id))?;
     check(|shape| shape.walk_map(&e.notes, DEEPEST), || format!("notes of {}", e.id))?;
-    let request = |shape: &mut Shape| {
-        shape.walk_map(&e.request.params, DEEPEST);
-        shape.walk_map(&e.request.context, DEEPEST);
-        shape.walk(&e.request.notify, DEEPEST);
-    };
-    check(request, || format!("request of {}", e.id))
+    check_request(e.id, &e.request)
 }
 
 /// The same for one value.

@@ -36,6 +36,8 @@ fn change() -> impl Strategy<Value = Change> {
         ended: ended.map(|e| e.map(at)),
         result: result.map(|text| Value::from(text.as_str())),
         spool: None,
+        // A request is rewritten whole, and whose it is must not change: the contract looks at it.
+        erased: None,
         notes: notes.into_iter().map(|(key, n)| (key.as_str().into(), Value::Int(n))).collect::<Map>(),
     })
 }

@@ -28,6 +28,7 @@ promises! {
     an_id_is_taken_once
     a_change_is_applied_field_by_field
     a_stale_change_is_refused
+    a_request_loses_its_secrets
     a_refused_batch_leaves_nothing
     facts_are_numbered_without_gaps
     a_definition_is_stored_once
@@ -532,6 +533,20 @@ fn a_factors_code_is_used_once(store: &dyn Store) {
 const A: &str = "01HF0000000000000000000001";
 const B: &str = "01HF0000000000000000000002";
 const C: &str = "01HF0000000000000000000003";
+
+fn a_request_loses_its_secrets(store: &dyn Store) {
+    let mut old = execution(1);
+    let request = std::sync::Arc::make_mut(&mut old.request);
+    request.params.insert("pin".into(), "hush".into());
+    given(store, [Op::Insert(Box::new(old.clone())), update(1, 0, becomes(Status::Succeeded))]);
+    let mut request = (*old.request).clone();
+    request.params.insert("pin".into(), "********".into());
+    let erased = Change { erased: Some(std::sync::Arc::new(request.clone())), ..Change::default() };
+    assert!(refused(store, [update(1, 0, erased.clone())]).starts_with("conflict: version of"), "decided on what was");
+    given(store, [update(1, 1, erased)]);
+    let now = store.execution(id(1)).unwrap().expect("it is there");
+    assert_eq!((&*now.request, now.status, now.version), (&request, Status::Succeeded, 2));
+}
 
 fn a_confirmation_is_written_once_per_version(store: &dyn Store) {
     let row = confirmation(A, "K7Q4M9", 1, 10);

@@ -2,23 +2,37 @@
 //!
 //! Start reading at [`ops`].
 
+use crate::collected;
 use crate::confirmation::decide::{self, Decision};
 use crate::confirmation::record::{Kind, Record};
+use crate::confirmation::texts::{MASK as SHOWN_MASK, ShownRun, holds_secret};
 use crate::looking::Stage;
-use squall_model::{Execution, ExecutionId, Map, Status, Timestamp, Value};
+use squall_content::Action;
+use squall_model::{Execution, ExecutionId, MASK, Map, Requested, Status, Str, Timestamp, Value};
 use squall_store::{Confirmation, Due, DueKind, Op, Outgoing};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Turns a request into a held one: its parameters are final from now on. What its caller wanted asked is kept, for the case that it
-/// is asked about later or anew.
-pub(crate) fn hold(execution: &mut Execution, params: Map, waiting: &Waiting<'_>, call: &Value) {
+/// is asked about later or anew, and which parameters are secret, so that they can be erased some day.
+pub(crate) fn hold(execution: &mut Execution, action: &Action, params: Map, waiting: &Waiting<'_>, call: &Value) {
     let (id, at, shown) = match waiting {
         Waiting::Asked(record) => (record.id, record.held_at, record.to_value()),
         Waiting::Looks(stage) => (stage.id, stage.at, stage.to_value()),
     };
     let mut request = (*execution.request).clone();
-    request.params = params;
     let mut kept = vec![("id", Value::from(id.to_string()))];
+    let schemas = action.merged_parameters();
+    let is_secret = |name: &Str| schemas.get(name).is_some_and(holds_secret);
+    let secret: Vec<Value> = params
+        .iter()
+        .filter(|(name, v)| !v.is_null() && is_secret(name))
+        .map(|(name, _)| name.clone().into())
+        .collect();
+    if !secret.is_empty() {
+        kept.push((SECRET, secret.into()));
+    }
+    request.params = params;
     if !call.is_null() {
         kept.push((CALL, call.clone()));
     }
@@ -38,6 +52,36 @@ pub(crate) enum Waiting<'a> {
 }
 
 const CALL: &str = "call";
+const SECRET: &str = "secret";
+const ERASED: &str = "erased";
+
+/// How long the secret parameters of what was held are kept after its confirmation has ended.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// The request of an execution that was held with its secret parameters erased; nothing when there are none (any more).
+pub(crate) fn erased(execution: &Execution) -> Option<Requested> {
+    let confirmation = execution.request.context.get("confirmation")?.as_map()?;
+    let names = confirmation.get(SECRET)?.clone();
+    let mut request = (*execution.request).clone();
+    for name in names.as_list()?.iter().filter_map(Value::as_str) {
+        if let Some(value) = request.params.get_mut(name) {
+            *value = MASK.into();
+        }
+    }
+    // Dots need no key.
+    request.secret.retain(|name| request.params.get(name.as_str()).is_some_and(|value| *value != MASK.into()));
+    let mut confirmation = confirmation.clone();
+    confirmation.shift_remove(SECRET);
+    confirmation.insert(ERASED.into(), names);
+    request.context.insert("confirmation".into(), confirmation.into());
+    Some(request)
+}
+
+/// Parameters of an execution whose values were erased.
+pub(crate) fn erased_names(execution: &Execution) -> Vec<String> {
+    let kept = execution.request.context.get("confirmation").and_then(|confirmation| confirmation.get(ERASED));
+    kept.and_then(Value::as_list).unwrap_or_default().iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
 
 /// What the caller of a held run wanted asked in addition, or null.
 pub(crate) fn call_of(execution: &Execution) -> &Value {
@@ -53,6 +97,9 @@ pub(crate) fn ops(decision: &Decision, expected: Option<u64>, root: ExecutionId,
     if decision.changed || expected.is_none() {
         ops.push(Op::PutConfirmation { row: Box::new(row(record, root)), expected });
     }
+    if expected.is_none() {
+        ops.extend(record.copies.iter().filter(|copy| copy.collected).filter_map(|copy| collected::op(record, copy)));
+    }
     if let Some((owner, _)) = record.runs.first() {
         for (due, at) in &decision.due {
             let due = Due { owner: *owner, root, kind: DueKind::Deadline, number: due.number(), at: *at };
@@ -63,6 +110,14 @@ pub(crate) fn ops(decision: &Decision, expected: Option<u64>, root: ExecutionId,
             let escalations = (0..record.escalate.len() as u32).map(decide::Due::Escalate);
             for due in reminders.chain(escalations).chain([decide::Due::Expire]) {
                 ops.push(Op::ClearDue { owner: *owner, kind: DueKind::Deadline, number: due.number() });
+            }
+            let may_be_secret =
+                |run: &ShownRun| run.hidden > 0 || run.params.iter().any(|(_, shown)| shown == SHOWN_MASK);
+            if let Some(ending) = record.ending.as_ref().filter(|_| decision.changed)
+                && record.runs.iter().any(|(_, run)| may_be_secret(run))
+            {
+                let at = ending.at.after(KEPT);
+                ops.push(Op::SetDue(Due { owner: *owner, root, kind: DueKind::Erase, number: 0, at }));
             }
         }
     }
@@ -88,7 +143,8 @@ fn message(say: &decide::Say, record: &Record, now: Timestamp) -> Option<Outgoin
     let (place, kind) = match &say.to {
         decide::To::Place(place) => (place, "confirmation"),
         decide::To::Ask(copy) => (&record.copies.get(*copy)?.place, "question"),
-        decide::To::Edit(copy) => (&record.copies.get(*copy)?.place, "edit"),
+        // What was told along with others is no message of its own.
+        decide::To::Edit(copy) => (&record.copies.get(*copy).filter(|copy| !copy.collected)?.place, "edit"),
         decide::To::Caller | decide::To::Bot => return None,
     };
     let leaves = match &say.to {

@@ -166,10 +166,15 @@ pub fn channel_pace(asked: &Window, now: Timestamp) -> Pace {
     Pace::Later(oldest.after(MINUTE))
 }
 
-/// When questions leave for each channel, and how many wait in all.
+/// How long questions are collected for somebody who was asked too often.
+pub const COLLECTED_FOR: Duration = Duration::from_secs(600);
+
+/// When questions leave for each channel and person, and how many wait in all. In memory: a restart forgives.
 #[derive(Debug, Clone, Default)]
 pub struct Paces {
     asked: HashMap<String, Window>,
+    people: HashMap<String, Window>,
+    collecting: HashMap<String, Timestamp>,
     open: Option<(Timestamp, usize)>,
 }
 
@@ -189,6 +194,18 @@ impl Paces {
             window.0.pop_front();
         }
         at
+    }
+
+    /// Whether a question for one person, by their private channel, leaves now; otherwise when it is told along with others.
+    pub fn ask_person(&mut self, channel: &str, now: Timestamp) -> Option<Timestamp> {
+        self.people.retain(|_, window| !window.is_over(now, HOUR));
+        self.collecting.retain(|_, until| now < *until);
+        let window = self.people.entry(channel.to_owned()).or_default();
+        if approver_pace(window, now) == Pace::Collect {
+            return Some(*self.collecting.entry(channel.to_owned()).or_insert(now.after(COLLECTED_FOR)));
+        }
+        window.add(now, HOUR);
+        None
     }
 
     /// How many wait in all before one more does.
@@ -270,6 +287,19 @@ mod tests {
         assert!(left[20..].iter().all(|t| *t == at(120)));
         assert_eq!(paces.ask("d", at(0)), at(0));
         assert_eq!(paces.ask("d", at(200)), at(200));
+    }
+
+    #[test]
+    fn the_thirty_first_question_within_an_hour_is_collected() {
+        let mut paces = Paces::default();
+        for n in 0..30 {
+            assert_eq!(paces.ask_person("@bob", at(n)), None);
+        }
+        assert_eq!(paces.ask_person("@bob", at(100)), Some(at(700)));
+        assert_eq!(paces.ask_person("@bob", at(400)), Some(at(700)), "told along with the one before");
+        assert_eq!(paces.ask_person("@carol", at(400)), None);
+        assert_eq!(paces.ask_person("@bob", at(700)), Some(at(1_300)));
+        assert_eq!(paces.ask_person("@bob", at(3_600)), None, "the first was an hour ago");
     }
 
     #[test]

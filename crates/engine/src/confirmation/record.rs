@@ -248,7 +248,10 @@ pub struct Copy {
     pub failed: bool,
     /// SHA-256 (hex) of the text.
     pub shown_sha: String,
-    /// When it may leave, where many questions go to one channel.
+    /// Whether it is told along with others, because its person gets too many.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub collected: bool,
+    /// When it may leave, where many questions go to one channel or person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
 }

@@ -188,12 +188,12 @@ impl<'a> Turn<'a> {
             Opened::Joined(record) => Err(format!("the same request is already waiting as {}", record.code)),
             Opened::Looked(first) => Err(format!("the same request is already waiting as execution {first}")),
             Opened::Held(decision) => {
-                asking::hold(&mut child, all, &Waiting::Asked(&decision.record), &Value::Null);
+                asking::hold(&mut child, &action, all, &Waiting::Asked(&decision.record), &Value::Null);
                 self.take_decision(&decision, None);
                 Ok(child)
             }
             Opened::Looks(stage, _) => {
-                asking::hold(&mut child, all, &Waiting::Looks(&stage), &Value::Null);
+                asking::hold(&mut child, &action, all, &Waiting::Looks(&stage), &Value::Null);
                 self.look_first(stage);
                 Ok(child)
             }
@@ -232,13 +232,13 @@ impl<'a> Turn<'a> {
                 Opened::Looked(first) => return Err(format!("the same request waits already as execution {first}")),
                 Opened::Held(decision) => decision,
                 Opened::Looks(stage, _) => {
-                    asking::hold(&mut next, all, &Waiting::Looks(&stage), call);
+                    asking::hold(&mut next, action, all, &Waiting::Looks(&stage), call);
                     self.look_first(stage);
                     return Ok(next);
                 }
             }
         };
-        asking::hold(&mut next, all, &Waiting::Asked(&decision.record), call);
+        asking::hold(&mut next, action, all, &Waiting::Asked(&decision.record), call);
         self.tell_bot(&decision, None);
         for op in asking::ops(&decision, None, next.id, self.around.now) {
             match op {
@@ -587,6 +587,28 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// The confirmation ended long ago: what was held keeps its parameters, but for the secret ones. What is still under way
+    /// needs them, and is looked at again.
+    pub(super) fn erase_secrets(&mut self, due: &Due) {
+        let Some(record) = self.record_of(due.owner) else { return };
+        for (id, _) in &record.runs {
+            let known = self.tree.executions.get(id).cloned();
+            let is_stored = known.is_none();
+            let known = known.or_else(|| self.around.store.execution(*id).ok().flatten());
+            let Some(execution) = known else { continue };
+            if !execution.status.is_final() {
+                self.set_due(Due { at: self.around.now.after(LOOK_AGAIN), ..due.clone() });
+                continue;
+            }
+            let Some(request) = asking::erased(&execution) else { continue };
+            let change = Change { erased: Some(Arc::new(request)), ..Change::default() };
+            match is_stored {
+                true => self.ops.push(Op::Update { id: *id, version: execution.version, change: Box::new(change) }),
+                false => self.change(*id, change),
+            }
+        }
+    }
+
     /// Writes what a decision says into the batch.
     pub(super) fn take_decision(&mut self, decision: &Decision, expected: Option<u64>) {
         let ops = asking::ops(decision, expected, self.tree.root, self.around.now);
@@ -607,6 +629,9 @@ enum Next {
     Asked(Box<Decision>),
     Looks(Box<Stage>),
 }
+
+/// When secrets of something that has not ended are looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(86_400);
 
 /// What the rules of now demand, and the actions that it is about.
 type Now = (confirmation::policy::Joined, Vec<Arc<Action>>);

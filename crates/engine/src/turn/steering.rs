@@ -31,6 +31,7 @@ impl<'a> Turn<'a> {
                     self.hear_end(due.owner, due.number, outcome.status, outcome.result);
                 }
             }
+            DueKind::Erase => self.erase_secrets(due),
             DueKind::Deadline => {
                 let found = self.around.store.confirmation_of(due.owner);
                 if let Ok(Some(row)) = found {

@@ -320,6 +320,109 @@ fn reevaluate(desk: &mut Desk, who: &str, record: &squall_engine::confirmation::
     done.map(|done| done.told)
 }
 
+/// Thirty questions an hour; what comes on top is told in one message after ten minutes, and can be answered all the same.
+#[test]
+fn an_approver_is_not_asked_more_than_thirty_times_an_hour() {
+    let text = "version: 1\nrules:\n  - {id: one, when: {action: [danger.wipe]}, require: [{who: {role: [sre]}}], ask: {dm: true}, timeout: 30m}\n";
+    let mut desk = Desk::with(text);
+    let ask = |desk: &mut Desk, n: usize| {
+        let who = ["alice", "erin", "mallory"][n % 3];
+        desk.request(who, "danger.wipe", &format!(r#"{{"what": "db{n}"}}"#)).unwrap().id
+    };
+    let ids: Vec<_> = (0..33).map(|n| ask(&mut desk, n)).collect();
+    let asked = |desk: &Desk| desk.texts_in("@bob").iter().filter(|text| text.contains("wants to run")).count();
+    assert_eq!(asked(&desk), 30);
+    let late = desk.record_of(ids[32]);
+    assert_eq!(late.expires_at.since(late.held_at), Duration::from_secs(40 * 60), "its time begins when it is told");
+    desk.pass(Duration::from_secs(300));
+    let one_more = ask(&mut desk, 33);
+    let answered = desk.record_of(ids[30]);
+    assert!(desk.grant("carol", &answered).contains("Confirmed by"), "it can be answered before it is told");
+    let before = desk.texts_in("@bob").len();
+    desk.pass(Duration::from_secs(301));
+    let told = desk.texts_in("@bob").split_off(before);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("You were asked often within an hour, so these are told together:\n"), "{}", told[0]);
+    for (id, is_told) in [(ids[29], false), (ids[30], false), (ids[31], true), (ids[32], true), (one_more, true)] {
+        let code = desk.record_of(id).code.to_string();
+        assert_eq!(told[0].contains(&code), is_told, "{code}: {}", told[0]);
+    }
+    desk.grant("bob", &late);
+    desk.pass(Duration::from_secs(10));
+    assert_eq!(desk.effects(), 2);
+    assert_eq!(desk.texts_in("@bob").len(), before + 1, "nor is he told each step");
+    // What was collected when the server died is told when it is back.
+    let last = ask(&mut desk, 34);
+    desk.restart_after(Duration::from_secs(660));
+    desk.pass(Duration::from_secs(1));
+    let code = desk.record_of(last).code.to_string();
+    assert_eq!(desk.texts_in("@bob").iter().filter(|text| text.contains(&code)).count(), 1);
+    desk.clock.pass(Duration::from_secs(3_600));
+    ask(&mut desk, 35);
+    assert_eq!(asked(&desk), 31, "an hour later he is asked again");
+}
+
+const SECRET: &str = r#"{"what": "db1", "token": "hush"}"#;
+
+/// What people were shown stays; the secrets behind the dots go thirty days after the end.
+#[test]
+fn secret_parameters_are_erased_after_thirty_days() {
+    let days = |n: u64| Duration::from_secs(n * 86_400);
+    for granted in [true, false] {
+        let mut desk = Desk::with(&rule("own", "danger.wipe", "{who: requester}"));
+        let id = desk.request("alice", "danger.wipe", SECRET).unwrap().id;
+        let record = desk.record_of(id);
+        match granted {
+            true => desk.grant("alice", &record),
+            false => desk.deny("alice", &record),
+        };
+        desk.pass(Duration::from_secs(10));
+        let params = |desk: &Desk| squall_model::to_json(&desk.execution(id).request.params.clone().into());
+        desk.clock.pass(days(30) - Duration::from_secs(60));
+        desk.pass(Duration::from_secs(1));
+        assert!(params(&desk).contains("hush"), "not before");
+        let whole = desk.execution(id);
+        desk.pass(Duration::from_secs(120));
+        assert!(!params(&desk).contains("hush") && params(&desk).contains("db1"), "{}", params(&desk));
+        let now = desk.execution(id);
+        assert_eq!((now.status, &now.result, &now.log), (whole.status, &whole.result, &whole.log));
+        assert_eq!(desk.record_of(id).runs, record.runs, "what was shown stays");
+        let again = |desk: &mut Desk, params: &[(&str, &str)]| {
+            let params = params.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+            let (engine, wish) = (desk.engine.clone(), squall_engine::Rerun { params, ..Default::default() });
+            desk.wait(async move { engine.rerun(id, wish, &crate::desk::token("alice")).await })
+        };
+        let refused = again(&mut desk, &[]).unwrap_err().to_string();
+        assert!(
+            refused.starts_with(&format!("the secret parameters token of execution {id} were erased")),
+            "{refused}"
+        );
+        let given = again(&mut desk, &[("token", "anew")]).unwrap();
+        assert_eq!(given.request.params.get("token"), Some(&Value::from("anew")));
+    }
+}
+
+/// What was confirmed for a later time keeps what it needs until it has run.
+#[test]
+fn secrets_of_what_has_not_ended_are_kept() {
+    let mut desk = Desk::with(&rule("own", "danger.wipe", "{who: requester}"));
+    let delay_ms = 40 * 86_400_000;
+    let request = Request { delay_ms, ..desk.requested("alice", "danger.wipe", SECRET) };
+    let id = desk.send(request).unwrap().id;
+    let record = desk.record_of(id);
+    desk.grant("alice", &record);
+    let params = |desk: &Desk| squall_model::to_json(&desk.execution(id).request.params.clone().into());
+    desk.clock.pass(Duration::from_secs(31 * 86_400));
+    desk.pass(Duration::from_secs(10));
+    assert!(params(&desk).contains("hush"));
+    desk.clock.pass(Duration::from_secs(9 * 86_400));
+    desk.pass(Duration::from_secs(60));
+    assert_eq!((desk.status(id).as_str(), desk.effects()), ("succeeded", 1));
+    desk.clock.pass(Duration::from_secs(86_400));
+    desk.pass(Duration::from_secs(10));
+    assert!(!params(&desk).contains("hush"), "{}", params(&desk));
+}
+
 #[test]
 fn scheduled_recheck_at_start() {
     let mut desk = Desk::new().own_packs();

@@ -441,6 +441,13 @@ impl Desk {
         rows.iter().filter(|row| !is_edit(&row.body)).map(|row| text(&row.body)).collect()
     }
 
+    /// What was posted in one channel, in order.
+    pub fn texts_in(&self, channel: &str) -> Vec<String> {
+        let rows = self.store.outgoing("terminal", 0, 1_000_000).unwrap();
+        let text = |body: &Value| body.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
+        rows.iter().filter(|row| row.channel == channel).map(|row| text(&row.body)).collect()
+    }
+
     pub fn said(&self, part: &str) -> usize {
         self.texts().iter().filter(|text| text.contains(part)).count()
     }

@@ -188,7 +188,7 @@ fn update(c: &Connection, id: ExecutionId, version: u32, delta: &Delta) -> Done 
     // Only the columns that change are named, so that only their indexes are touched.
     let mut sql = String::with_capacity(200);
     sql.push_str("UPDATE executions SET version = version + 1");
-    let (id_bytes, mut values) = (id.0, Vec::<&dyn ToSql>::with_capacity(11));
+    let (id_bytes, mut values) = (id.0, Vec::<&dyn ToSql>::with_capacity(12));
     let mut set = |column: &str, value| {
         values.push(value);
         // Writing into a String cannot fail.
@@ -212,6 +212,9 @@ fn update(c: &Connection, id: ExecutionId, version: u32, delta: &Delta) -> Done 
     }
     if let Some(result) = &delta.result {
         set("result =", result);
+    }
+    if let Some(request) = &delta.request {
+        set("request =", request);
     }
     if let Some(spool) = &change.spool {
         set("spool =", spool);

@@ -40,6 +40,7 @@ pub(super) struct Delta {
     pub(super) change: Change,
     /// `Some(None)` stores null.
     pub(super) result: Option<Option<String>>,
+    pub(super) request: Option<String>,
     /// Notes are merged by the writer, which alone knows the earlier ones.
     pub(super) notes: Map,
 }
@@ -127,8 +128,12 @@ fn write(op: Op, blobs: &mut Vec<Blob>, secrets: Option<&Secrets>) -> Result<Wri
                 Some(result) => Some(stored::result_text(id, &result)?.map(|text| shrink(text, blobs))),
                 None => None,
             };
+            let request = match change.erased.take() {
+                Some(request) => Some(shrink(stored::request_text(id, &request)?, blobs)),
+                None => None,
+            };
             let notes = std::mem::take(&mut change.notes);
-            Write::Update { id, version, delta: Box::new(Delta { change, result, notes }) }
+            Write::Update { id, version, delta: Box::new(Delta { change, result, request, notes }) }
         }
         Op::Post(ref row) => {
             let body = stored::value_text(&row.body, || format!("outgoing {}", row.dedup))?;

@@ -32,7 +32,7 @@ impl Deciding<'_> {
 
     pub(super) fn expired(&mut self) -> Outcome {
         let copies = &self.record.copies;
-        let undelivered = !copies.is_empty() && copies.iter().all(|copy| copy.message.is_none());
+        let undelivered = !copies.is_empty() && copies.iter().all(|copy| copy.message.is_none() && !copy.collected);
         let cause = undelivered.then_some(Cause::NotDelivered);
         let ending = self.ending(String::new(), None, cause, 0);
         let timeout = texts::human(Duration::from_millis(self.record.timeout_ms));

@@ -132,7 +132,14 @@ pub fn hold(opening: Opening, world: &World<'_>) -> Result<Decision, Text> {
     let shown_sha = crate::confirmation::digest::sha256_hex(&asked.plain());
     record.copies = places
         .into_iter()
-        .map(|place| Copy { place, message: None, failed: false, shown_sha: shown_sha.clone(), not_before: None })
+        .map(|place| Copy {
+            place,
+            message: None,
+            failed: false,
+            shown_sha: shown_sha.clone(),
+            collected: false,
+            not_before: None,
+        })
         .collect();
     let mut deciding = Deciding::new(&record, world);
     deciding.occasion = "asked".into();

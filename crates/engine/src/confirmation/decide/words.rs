@@ -33,7 +33,8 @@ impl Deciding<'_> {
     pub(super) fn say_everywhere(&mut self, answer: Option<&Answer>, name: &str, fills: &[(&str, Fill<'_>)]) {
         let said = self.said(name, fills);
         let mut places: Vec<Place> = Vec::new();
-        let all = self.record.copies.iter().map(|copy| &copy.place);
+        // Whoever gets too many messages is not told each step of what was one line among others.
+        let all = self.record.copies.iter().filter(|copy| !copy.collected).map(|copy| &copy.place);
         for place in all.chain(&self.record.origin).chain(answer.and_then(|a| a.place.as_ref())) {
             if !places.iter().any(|known| known.channel_id() == place.channel_id()) {
                 places.push(place.clone());

@@ -88,6 +88,10 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("M23", "I was away for {delta}. {code} is still open, {left} left."),
     ("M27", "{rows}"),
     ("M27-none", "Nothing waits for you."),
+    (
+        "M27-collected",
+        "You were asked often within an hour, so these are told together:\n{rows}\nAnswer with {prefix}confirm CODE or {prefix}deny CODE; {prefix}show CODE tells more.",
+    ),
     ("two-codes", "One code per message, please. Nothing was answered."),
     ("no-question", "I do not know which question you mean. Answer in its thread, or type {prefix}confirm CODE."),
     ("not-stored", "I could not store your answer, nothing was started."),
