@@ -179,3 +179,59 @@ fn a_retry_policy_tries_again() {
     let all = server.json(&["execution", "list", "--action", "again.step", "--json"]);
     assert_eq!(all.as_array().expect("a list").len(), 4);
 }
+
+/// Of those with the same values of some parameters one runs at a time; others wait, or are canceled.
+#[test]
+fn a_policy_of_concurrency_looks_at_parameters() {
+    let server = Server::start();
+    let doors = server.data.parent().expect("a parent").join("doors");
+    std::fs::create_dir(&doors).expect("a folder");
+    let walk = |name: &str| {
+        format!(
+            "name: {name}\nrunner_type: local-shell-cmd\nparameters:\n  door: {{type: string, required: true}}\n  note: {{type: string}}\n  cmd: \
+             {{immutable: true, default: 'until test -e {}/{{{{ door }}}}; do sleep 0.02; done'}}\n",
+            doors.display()
+        )
+    };
+    let policy = |action: &str, then: &str| {
+        format!(
+            "name: {action}\nresource_ref: doors.{action}\npolicy_type: action.concurrency.attr\nparameters: {{threshold: 1, action: {then}, \
+             attributes: [door]}}\n"
+        )
+    };
+    let files = [
+        ("actions/waits.yaml", walk("waits")),
+        ("actions/gives_up.yaml", walk("gives_up")),
+        ("policies/waits.yaml", policy("waits", "delay")),
+        ("policies/gives_up.yaml", policy("gives_up", "cancel")),
+    ];
+    write_pack(&server, "doors", &files.each_ref().map(|(path, text)| (*path, text.as_str())));
+    server.ok("squall", &["reload"]);
+    let begin = |action: &str, door: &str, note: &str| {
+        let params = [format!("door={door}"), format!("note={note}")];
+        let started = server.json(&["run", "--no-wait", "--json", action, &params[0], &params[1]]);
+        started["id"].as_str().expect("an id").to_owned()
+    };
+    let status =
+        |id: &str| server.json(&["execution", "get", id, "--json"])["status"].as_str().unwrap_or("").to_owned();
+    let becomes = |id: &str, wanted: &str| support::wait(wanted, || (status(id) == wanted).then_some(()));
+
+    let (first, other) = (begin("doors.waits", "north", "1"), begin("doors.waits", "south", "1"));
+    becomes(&first, "running");
+    becomes(&other, "running");
+    let second = begin("doors.waits", "north", "2");
+    becomes(&second, "delayed");
+    let (only, refused) = (begin("doors.gives_up", "north", "1"), begin("doors.gives_up", "north", "2"));
+    becomes(&only, "running");
+    let refused = server.ended(&refused);
+    assert_eq!(refused["status"], "canceled");
+    assert_eq!(refused["result"]["message"], "Policy `doors.gives_up` lets 1 of it run at once.");
+    assert_eq!(status(&second), "delayed", "the place is taken");
+    std::fs::write(doors.join("north"), "").expect("it opens");
+    for id in [first, second, only] {
+        assert_eq!(server.ended(&id)["status"], "succeeded");
+    }
+    assert_eq!(status(&other), "running", "nobody opened the south");
+    std::fs::write(doors.join("south"), "").expect("it opens");
+    assert_eq!(server.ended(&other)["status"], "succeeded");
+}

@@ -1,10 +1,12 @@
 //! From an offer to a child execution, from an execution to what its runner or conductor gets.
 
-use crate::params;
 use crate::turn::Surroundings;
+use crate::{limits, params};
 use squall_content::Action;
 use squall_expr::Host;
-use squall_model::{ActionRef, Execution, Map, Outcome, ReplyTo, Requested, Status, Str, Value, WorkItem, WorkKey};
+use squall_model::{
+    ActionRef, Execution, MAX_DEPTH, Map, Outcome, ReplyTo, Requested, Status, Str, Value, WorkItem, WorkKey,
+};
 use squall_workflow::{Begin, Definition, Offer, mistral};
 use std::sync::Arc;
 use std::time::Duration;
@@ -221,12 +223,79 @@ pub(crate) fn work_item(
     })
 }
 
-/// The outcome as it is stored: a canceled run without a result says so.
+/// The outcome as it is stored: a canceled run without a result says so, and one that nobody could keep or read back ends as
+/// a failure that tells how large it was.
 pub(crate) fn final_outcome(execution: &Execution, outcome: Outcome) -> Outcome {
+    let outcome = match too_large(&outcome.result) {
+        Some(why) => Outcome { status: failed_at_least(outcome.status), result: Value::from_pairs([("error", why)]) },
+        None => outcome,
+    };
     if outcome.status == Status::Canceled && outcome.result.is_null() {
         let by = execution.notes.get("cancelled_by").cloned().unwrap_or_default();
         let result = Value::from_pairs([("message", Value::from("Action canceled by user.")), ("user", by)]);
         return Outcome { status: Status::Canceled, result };
     }
     outcome
+}
+
+/// A success whose result is lost is none.
+fn failed_at_least(status: Status) -> Status {
+    if status == Status::Succeeded { Status::Failed } else { status }
+}
+
+/// Why a result cannot be kept, if it cannot.
+fn too_large(result: &Value) -> Option<String> {
+    let (mut bytes, mut is_deep) = (0, false);
+    weigh(result, MAX_DEPTH - DEPTH_AROUND, &mut bytes, &mut is_deep);
+    if is_deep {
+        return Some(format!("result nested deeper than {} levels", MAX_DEPTH - DEPTH_AROUND));
+    }
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let most = limits::RESULT_BYTES;
+    (bytes > most).then(|| {
+        format!("result too large ({} MiB > {} MiB): write it to a file, and return where", mib(bytes), mib(most))
+    })
+}
+
+/// Levels that a record puts around a result, and some to spare.
+const DEPTH_AROUND: usize = 8;
+
+/// Adds about the bytes that a value takes as JSON; texts are counted without their escapes.
+fn weigh(value: &Value, levels: usize, bytes: &mut u64, is_deep: &mut bool) {
+    let Some(levels) = levels.checked_sub(1) else {
+        *is_deep = true;
+        return;
+    };
+    *bytes += match value {
+        Value::Str(text) => text.len() as u64 + 2,
+        Value::Special(special) => match &**special {
+            Special::Bytes(raw) => 2 * raw.len() as u64,
+            _ => 32,
+        },
+        _ => 8,
+    };
+    match value {
+        Value::List(items) => items.iter().for_each(|item| weigh(item, levels, bytes, is_deep)),
+        Value::Map(map) => map.iter().for_each(|(key, item)| {
+            *bytes += key.len() as u64 + 4;
+            weigh(item, levels, bytes, is_deep);
+        }),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_that_nobody_could_keep_is_told_apart() {
+        let part = Value::from("x".repeat(10 << 20));
+        assert_eq!(too_large(&Value::from(vec![part.clone(); 6])), None);
+        let why = too_large(&Value::from_pairs([("all", Value::from(vec![part; 7]))]));
+        assert_eq!(why.as_deref(), Some("result too large (71 MiB > 64 MiB): write it to a file, and return where"));
+        let deep = |levels: usize| (0..levels).fold(Value::Null, |inner, _| Value::from(vec![inner]));
+        assert_eq!(too_large(&deep(119)), None);
+        assert_eq!(too_large(&deep(120)).as_deref(), Some("result nested deeper than 120 levels"));
+    }
 }
