@@ -5,7 +5,7 @@ use crate::{limits, params};
 use squall_content::Action;
 use squall_expr::Host;
 use squall_model::{
-    ActionRef, Execution, MAX_DEPTH, Map, Outcome, ReplyTo, Requested, Status, Str, Value, WorkItem, WorkKey,
+    ActionRef, Execution, MAX_DEPTH, Map, Outcome, ReplyTo, Requested, Special, Status, Str, Value, WorkItem, WorkKey,
 };
 use squall_workflow::{Begin, Definition, Offer, mistral};
 use std::sync::Arc;
