@@ -268,7 +268,7 @@ fn typed(user: &str, text: &str, at: Option<String>) -> Typed {
 }
 
 #[tokio::test]
-async fn totp_in_public_burns_and_in_private_counts() {
+async fn totp_in_public_burns() {
     let p = people().await;
     let secret = p.house.factor(&p.bob).await;
     let identity = Identity { network: "terminal".into(), workspace: None, user_id: "bob".into() };
@@ -463,49 +463,84 @@ async fn preview_stores_nothing() {
     assert_eq!(p.house.get(&p.admin, "/v1/executions").await.json(), json!([]));
 }
 
+/// The token of an agent of somebody.
+async fn agent_of(p: &People, owner: &str) -> String {
+    let made = p.house.post(owner, "/v1/squall/tokens", json!({"agent": "helper"})).await;
+    made.json()["token"].as_str().unwrap().to_owned()
+}
+
+fn eyes() -> Json {
+    json!({"action": "danger.eyes", "parameters": {"what": "db1"}})
+}
+
+/// Agents retry errors, so what is held is none.
 #[tokio::test]
-async fn agents_ask_and_never_answer() {
+async fn held_is_success() {
     let p = people().await;
-    let agent_of = async |token: &str| {
-        let made = p.house.post(token, "/v1/squall/tokens", json!({"agent": "helper"})).await;
-        made.json()["token"].as_str().unwrap().to_owned()
-    };
-    let agent = agent_of(&p.alice).await;
-    let body = json!({"action": "danger.eyes", "parameters": {"what": "db1"}});
-    let held = p.house.post(&agent, "/v1/executions", body.clone()).await;
-    assert_eq!(
-        (held.status.as_u16(), &held.json()["status"]),
-        (201, &json!("pending")),
-        "held_is_success: {}",
-        held.text
-    );
+    let agent = agent_of(&p, &p.alice).await;
+    let held = p.house.post(&agent, "/v1/executions", eyes()).await;
+    assert_eq!((held.status.as_u16(), &held.json()["status"]), (201, &json!("pending")), "{}", held.text);
     let id = id_of(&held);
-    let again = p.house.post(&agent, "/v1/executions", body).await;
-    assert_eq!(id_of(&again), id, "join_repeated_calls");
     let question = p.record(&p.bob, &id).await["question"].as_str().unwrap().to_owned();
     assert!(question.contains("alice via helper"), "{question}");
-    // no_code_leak: nothing that the agent can read holds the code.
+    assert_eq!(p.record(&agent, &id).await["state"], "open", "it can look what became of it");
+}
+
+#[tokio::test]
+async fn join_repeated_calls() {
+    let p = people().await;
+    let agent = agent_of(&p, &p.alice).await;
+    let id = id_of(&p.house.post(&agent, "/v1/executions", eyes()).await);
+    for _ in 0..5 {
+        assert_eq!(id_of(&p.house.post(&agent, "/v1/executions", eyes()).await), id);
+    }
+    assert_eq!(p.house.get(&p.admin, "/v1/confirmations").await.json().as_array().map(Vec::len), Some(1));
+}
+
+/// Nothing that an agent can read holds the code.
+#[tokio::test]
+async fn no_code_leak() {
+    let p = people().await;
+    let agent = agent_of(&p, &p.alice).await;
+    let held = p.house.post(&agent, "/v1/executions", eyes()).await;
+    let id = id_of(&held);
     let code = p.record(&p.bob, &id).await["code"].as_str().unwrap().to_owned();
     let execution = held.json()["id"].as_str().unwrap().to_owned();
-    let mut seen = vec![held.text, again.text];
+    let mut seen = vec![held.text];
     for path in [
         format!("/v1/confirmations/{id}"),
         format!("/v1/confirmations/{id}/audit"),
         "/v1/confirmations".to_owned(),
         format!("/v1/executions/{execution}"),
         format!("/v1/executions/{execution}/attribute/context"),
+        format!("/v1/inquiries/{execution}"),
+        "/v1/inquiries?all=1".to_owned(),
         "/v1/executions".to_owned(),
         "/v1/squall/audit".to_owned(),
     ] {
         seen.push(p.house.get(&agent, &path).await.text);
     }
+    seen.push(p.house.post(&agent, "/v1/confirmations/preview", eyes()).await.text);
+    seen.push(p.house.post(&agent, "/v1/executions", eyes()).await.text);
+    let words = json!({"command": "eyes db1", "source_channel": "c"});
+    seen.push(p.house.post(&agent, "/v1/aliasexecution/match_and_execute", words).await.text);
+    for word in ["grant", "deny", "withdraw"] {
+        seen.push(p.say(&agent, &id, word, json!({})).await.text);
+    }
     let compact = code.replace('-', "");
     for text in &seen {
         assert!(!text.contains(&code) && !text.contains(&compact), "{text}");
     }
-    // Neither the agent of the requester nor one of somebody who could answer.
-    // What the latter asked for nothing of, it does not even see.
-    for (agent, expected) in [(agent, 403), (agent_of(&p.bob).await, 404)] {
+}
+
+/// Neither the agent of the requester nor one of somebody who could answer; what the latter asked for nothing of, it does not
+/// even see.
+#[tokio::test]
+async fn agents_never_answer() {
+    let p = people().await;
+    let agent = agent_of(&p, &p.alice).await;
+    let id = id_of(&p.house.post(&agent, "/v1/executions", eyes()).await);
+    for (agent, expected) in [(agent, 403), (agent_of(&p, &p.bob).await, 404)] {
         for word in ["grant", "deny", "withdraw"] {
             let answer = p.say(&agent, &id, word, json!({})).await;
             assert_eq!(answer.status, expected, "{word}: {}", answer.text);
@@ -513,6 +548,21 @@ async fn agents_ask_and_never_answer() {
     }
     let record = p.record(&p.admin, &id).await;
     assert_eq!((&record["state"], &record["votes"], &record["agent"]), (&json!("open"), &json!([]), &json!("helper")));
+}
+
+/// A page of somebody else can make a browser send its cookie, and nothing more: a write by a cookie alone is refused.
+#[tokio::test]
+async fn csrf_missing_403() {
+    let p = people().await;
+    let id = id_of(&p.ask("danger.eyes", "db1").await);
+    let digest = p.record(&p.bob, &id).await["digest"].clone();
+    for word in ["grant", "deny", "withdraw", "breakglass"] {
+        let body = json!({"digest": digest, "reason": "because it must be so"});
+        let answer = p.house.by_cookie(&p.bob, "POST", &format!("/v1/confirmations/{id}/{word}"), Some(body)).await;
+        assert_eq!(answer.status, 401, "{word}: it counts as nobody's: {}", answer.text);
+    }
+    let read = p.house.by_cookie(&p.bob, "GET", &format!("/v1/confirmations/{id}"), None).await;
+    assert_eq!((read.status.as_u16(), &read.json()["state"], &read.json()["votes"]), (200, &json!("open"), &json!([])));
 }
 
 #[tokio::test]

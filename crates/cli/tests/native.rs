@@ -134,9 +134,7 @@ fn nobody_gets_around_it() {
     );
     // A workflow that calls it: its own start is held, because the rule is pulled up to the root's question.
     assert_eq!(body("danger.chain")["status"], "pending");
-    // The original client, by a bare reference: it comes back with `pending`.
-    let old = server.ok("st2", &["danger.wipe", "what=y"]);
-    assert!(old.contains("pending"), "{old}");
+    server.ok("st2", &["danger.wipe", "what=y"]);
     // The words over the API, as an old bot sends them.
     let words = server.ok("st2", &["action-alias", "execute", "wipe z"]);
     assert!(words.contains("execution get"), "{words}");
@@ -150,6 +148,98 @@ fn nobody_gets_around_it() {
     let chain = open.as_array().expect("a list").iter().find(|c| c["action"] == json!("danger.chain")).expect("asked");
     server.ok("squall", &["confirm", chain["code"].as_str().expect("a code")]);
     wait("the chain's effect", || (effects(&effect) == "chained\n").then_some(()));
+}
+
+/// StackStorm's command line comes back at once and succeeds, as it does for inquiries.
+#[test]
+fn st2_cli_pending() {
+    let server = Server::start();
+    let effect = pack(&server);
+    for words in [&["danger.wipe", "what=y"][..], &["run", "danger.wipe", "what=z"]] {
+        let told = server.ok("st2", words);
+        assert!(told.contains("pending"), "{told}");
+    }
+    assert_eq!(effects(&effect), "");
+}
+
+/// A held `squall run` ends with a code that says how it ended.
+#[test]
+fn exit_codes_of_a_held_run() {
+    let server = Server::start();
+    let effect = pack(&server);
+    let rules = server.data.join("confirm.d");
+    std::fs::create_dir_all(&rules).expect("a folder");
+    let text = "version: 1\nrules:\n  - {id: brief, when: {action: [danger.wipe], params: [{path: what, op: eq, value: brief}]}, require: [{who: requester}], timeout: 10s}\n";
+    std::fs::write(rules.join("brief.yaml"), text).expect("it can be written");
+    server.ok("squall", &["reload"]);
+    let held = server.run("squall", &["run", "danger.wipe", "what=x", "--no-wait"]);
+    assert_eq!(held.status.code(), Some(3), "{}", support::text(&held.stderr));
+    let started = |what: &str| {
+        let mut command = server.command("squall", &["run", "danger.wipe", &format!("what={what}")]);
+        let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn();
+        let child = child.expect("it runs");
+        let code = wait("the question", || {
+            let open = server.json(&["confirmations", "--json"]);
+            let mine = open.as_array()?.iter().find(|c| c["params_shown"]["what"] == what)?.clone();
+            mine["code"].as_str().map(str::to_owned)
+        });
+        (child, code)
+    };
+    let (denied, code) = started("denied");
+    server.ok("squall", &["deny", &code]);
+    let (expired, _) = started("brief");
+    let (released, code) = started("released");
+    server.ok("squall", &["confirm", &code]);
+    let (void, _) = started("void");
+    let end = |child: std::process::Child| {
+        let output = child.wait_with_output().expect("it ends");
+        (output.status.code(), support::text(&output.stderr).to_owned())
+    };
+    assert_eq!(end(released).0, Some(0));
+    let (code, told) = end(denied);
+    assert_eq!(code, Some(4), "{told}");
+    let (code, told) = end(expired);
+    assert_eq!(code, Some(5), "{told}");
+    let path = server.data.join("packs/danger/actions/wipe.yaml");
+    let text = std::fs::read_to_string(&path).expect("it is there").replace("echo", "echo other");
+    std::fs::write(&path, text).expect("it can be written");
+    server.ok("squall", &["reload"]);
+    let (code, told) = end(void);
+    assert_eq!(code, Some(6), "{told}");
+    assert!(told.contains("the action changed since you were asked"), "{told}");
+    assert_eq!(effects(&effect), "released\n");
+}
+
+/// A dry run and whoever is on call, on a real server with real processes.
+#[test]
+fn a_dry_run_and_people_on_call() {
+    let server = Server::start();
+    let effect = pack(&server);
+    let write = |path: &str, text: &str| std::fs::write(server.data.join(path), text).expect("it can be written");
+    for (name, cmd) in [("plan", "echo would wipe {{ what }}"), ("rota", "echo bob")] {
+        let what = if name == "plan" { "  what: {type: string, required: true}\n" } else { "" };
+        let text = format!(
+            "name: {name}\nrunner_type: local-shell-cmd\ntags: [{{name: read_only, value: 'true'}}]\nparameters:\n{what}  cmd: {{immutable: true, default: '{cmd}'}}\n"
+        );
+        write(&format!("packs/danger/actions/{name}.yaml"), &text);
+    }
+    std::fs::create_dir_all(server.data.join("confirm.d")).expect("a folder");
+    let rule = "version: 1\nrules:\n  - {id: r, when: {action: [danger.wipe]}, require: [{who: {on_call: danger.rota}}], show: {dry_run: danger.plan}}\n";
+    write("confirm.d/r.yaml", rule);
+    server.ok("squall", &["user", "set", "bob", "--role", "operator", "--password", "long enough"]);
+    server.ok("squall", &["link", "terminal:bob", "bob"]);
+    server.ok("squall", &["reload"]);
+    let told = server.ok("squall", &["policy", "test", "danger.wipe", "what=db1"]);
+    assert!(told.contains("first runs danger.plan (dry run)") && told.contains("whoever is on call"), "{told}");
+    let (mut alice, mut bob) = (server.person("alice", "ops"), server.person("bob", "ops"));
+    alice.say("!wipe db1");
+    let question = bob.hears("Dry run (");
+    assert!(question.contains("would wipe db1"), "{question}");
+    let code = code_in(&question);
+    alice.say(&format!("!confirm {code}"));
+    bob.say(&format!("!confirm {code}"));
+    alice.hears("wiped db1");
+    assert_eq!(effects(&effect), "db1\n");
 }
 
 #[test]

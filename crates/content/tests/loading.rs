@@ -447,15 +447,11 @@ fn a_format_in_two_aliases() {
 }
 
 #[test]
-fn an_alias_without_its_action_and_one_that_can_be_gone_around() {
+fn an_alias_without_its_action() {
     let dir = packs(&[
         ("ops/pack.yaml", MANIFEST),
         ("ops/actions/a.yaml", "name: stop_all\nrunner_type: noop\n"),
         ("ops/aliases/x.yaml", "name: one\naction_ref: ops.stopall\nformats: [stop]\n"),
-        (
-            "ops/aliases/y.yaml",
-            "name: two\naction_ref: ops.stop_all\nformats: [stop all]\nextra: {squall: {confirm: true}}\n",
-        ),
     ]);
     assert_eq!(
         said(dir.path()),
@@ -467,7 +463,24 @@ fn an_alias_without_its_action_and_one_that_can_be_gone_around() {
    ╰─
   help: did you mean `ops.stop_all`?
 
-warning[SQ1306]: `ops.two` asks for a confirmation, but its action can be run without
+no errors, 1 warning
+"
+    );
+}
+
+#[test]
+fn alias_confirm_does_not_guard_action_lint() {
+    let dir = packs(&[
+        ("ops/pack.yaml", MANIFEST),
+        ("ops/actions/a.yaml", "name: stop_all\nrunner_type: noop\n"),
+        (
+            "ops/aliases/y.yaml",
+            "name: two\naction_ref: ops.stop_all\nformats: [stop all]\nextra: {squall: {confirm: true}}\n",
+        ),
+    ]);
+    assert_eq!(
+        said(dir.path()),
+        "warning[SQ1306]: `ops.two` asks for a confirmation, but its action can be run without
    ╭─[ops/aliases/y.yaml:2:13]
  2 │ action_ref: ops.stop_all
    ·             ──────┬─────
@@ -475,7 +488,7 @@ warning[SQ1306]: `ops.two` asks for a confirmation, but its action can be run wi
    ╰─
   help: other aliases, the API and workflows reach `ops.stop_all` unasked; give the action `tags: [{name: squall.confirm, value: \"true\"}]` too
 
-no errors, 2 warnings
+no errors, 1 warning
 "
     );
 }

@@ -21,6 +21,7 @@ mod collected;
 pub mod confirmation;
 mod content;
 mod definitions;
+mod delivery;
 mod due;
 pub mod event;
 mod gates;

@@ -54,7 +54,7 @@ promises! {
     a_factors_code_is_used_once
     a_deleted_user_and_its_tokens_are_gone
     a_confirmation_is_written_once_per_version
-    a_code_is_not_given_again_for_a_day
+    reuse_after_24h
     an_open_code_belongs_to_one_confirmation
     equal_ones_are_open_one_at_a_time
     a_code_finds_the_open_confirmation_else_the_newest
@@ -569,7 +569,7 @@ fn a_confirmation_is_written_once_per_version(store: &dyn Store) {
     assert!(refused(store, [hold(&large)]).starts_with(&format!("damaged version of confirmation {B}")));
 }
 
-fn a_code_is_not_given_again_for_a_day(store: &dyn Store) {
+fn reuse_after_24h(store: &dyn Store) {
     let day = 86_400_000_000;
     let first = confirmation(A, "K7Q4M9", 1, 10);
     given(store, [hold(&first)]);

@@ -184,6 +184,13 @@ impl House {
         self.send(request.body(body).unwrap()).await
     }
 
+    /// As a browser sends it that has the cookie, for whatever page.
+    pub async fn by_cookie(&self, token: &str, method: &str, path: &str, body: Option<Json>) -> Answer {
+        let request = Request::builder().method(method).uri(path).header("cookie", format!("auth-token={token}"));
+        let body = body.map_or_else(Body::empty, |json| Body::from(json.to_string()));
+        self.send(request.body(body).unwrap()).await
+    }
+
     pub async fn get(&self, token: &str, path: &str) -> Answer {
         self.call(Some(token), "GET", path, None).await
     }

@@ -10,6 +10,7 @@ use rustyline::highlight::CmdKind;
 use rustyline::validate::{ValidationContext, ValidationResult};
 use squall_chat::adapters::terminal::{Edited, FromServer, Shown};
 use squall_model::Timestamp;
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +28,10 @@ pub struct Session {
     screen: Screen,
     questions: Vec<Question>,
     heads: Vec<(String, String)>,
+    /// Where the line being typed goes.
+    here: Where,
+    /// The prompt as it is drawn.
+    prompt: String,
 }
 
 impl Shared {
@@ -38,6 +43,8 @@ impl Shared {
             screen: Screen::default(),
             questions: Vec::new(),
             heads: Vec::new(),
+            here: Where::Channel,
+            prompt: String::new(),
         })))
     }
 
@@ -55,15 +62,36 @@ impl Session {
 
     /// The prompt for lines that go to `here`, plain and with colours; it is the one that is drawn from now on.
     pub fn prompt(&mut self, here: &Where) -> (String, String) {
+        self.here = here.clone();
         let plain = words::prompt(&self.name, here, &self.questions);
-        let styled = match (self.colours, here) {
+        self.draw_prompt(plain)
+    }
+
+    fn draw_prompt(&mut self, plain: String) -> (String, String) {
+        let styled = match (self.colours, &self.here) {
             (false, _) => plain.clone(),
             (true, Where::Channel) => format!("\x1b[1m{plain}\x1b[0m"),
             (true, Where::Thread(_) | Where::Private | Where::PrivateThread(_)) => format!("\x1b[1;35m{plain}\x1b[0m"),
         };
         self.measure();
         self.screen.set_prompt(&plain, &styled);
+        self.prompt.clone_from(&styled);
         (plain, styled)
+    }
+
+    /// The thread in which somebody types is finished: their line goes where they came from, and the prompt says so. It keeps
+    /// its width, because the line editor goes on counting with it.
+    fn leave_finished_thread(&mut self) {
+        let next = self.next_place(self.here.clone());
+        if next == self.here {
+            return;
+        }
+        let was = words::prompt(&self.name, &self.here, &self.questions);
+        let plain = words::prompt(&self.name, &next, &self.questions);
+        self.here = next;
+        self.draw_prompt(words::as_wide_as(&plain, &was));
+        let out = self.screen.say(None, Vec::new());
+        send(&out);
     }
 
     /// Where lines go next: out of a thread whose question is finished.
@@ -143,6 +171,7 @@ impl Session {
         self.end(edited);
         self.redraw(&edited.confirmation, now);
         self.screen.let_go(&edited.confirmation);
+        self.leave_finished_thread();
     }
 
     /// Writes what changed in the questions that stand on the screen.
@@ -260,6 +289,11 @@ impl rustyline::hint::Hinter for Watcher {
 }
 
 impl rustyline::highlight::Highlighter for Watcher {
+    /// The prompt as it is by now, which may have changed since the line was begun.
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, default: bool) -> Cow<'b, str> {
+        if default { Cow::Owned(self.0.lock().prompt.clone()) } else { Cow::Borrowed(prompt) }
+    }
+
     /// Always a full refresh, so that the row is right whoever wrote last.
     fn highlight_char(&self, line: &str, pos: usize, kind: CmdKind) -> bool {
         if kind != CmdKind::ForcedRefresh {

@@ -123,6 +123,12 @@ pub fn prompt(name: &str, here: &Where, questions: &[Question]) -> String {
     }
 }
 
+/// A prompt with blanks behind it until it is as wide as another of the same name.
+pub fn as_wide_as(prompt: &str, other: &str) -> String {
+    let missing = other.chars().count().saturating_sub(prompt.chars().count());
+    format!("{prompt}{}", " ".repeat(missing))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +189,12 @@ mod tests {
             &[],
             r#"Tell("/repyl is not known here; /help lists what is, //repyl says it")"#,
         );
+    }
+
+    #[test]
+    fn a_prompt_that_changes_keeps_its_width() {
+        assert_eq!(as_wide_as("alice> ", "alice ↳ K7Q-4M9> "), "alice>           ");
+        assert_eq!(as_wide_as("alice> ", "alice> "), "alice> ");
     }
 
     #[test]

@@ -100,6 +100,8 @@ impl Chat {
             let prompt = shared.lock().prompt(&here);
             let typed = editor.readline(&prompt);
             shared.lock().left_line(typed.is_ok());
+            // The thread may have been finished while the line was typed.
+            here = shared.lock().next_place(here);
             match typed {
                 Ok(text) if text.trim().is_empty() => {}
                 Ok(text) => here = act(&text, here, &links, &shared),

@@ -156,6 +156,12 @@ fn message(say: &decide::Say, record: &Record, now: Timestamp) -> Option<Outgoin
     body.insert("message".into(), say.text.plain().into());
     body.insert("confirmation".into(), record.id.to_string().into());
     body.insert("state".into(), record.state.as_str().into());
+    if let decide::To::Ask(copy) | decide::To::Edit(copy) = &say.to {
+        body.insert("copy".into(), Value::Int(*copy as i64));
+        // What an adapter changes, where it is known by then.
+        let message = record.copies.get(*copy).and_then(|copy| copy.message.clone());
+        body.extend(message.filter(|_| kind == "edit").map(|message| ("at".into(), message.into())));
+    }
     if kind == "question" {
         body.insert("code".into(), record.code.to_string().into());
         body.insert("expires_at".into(), record.expires_at.to_iso().into());

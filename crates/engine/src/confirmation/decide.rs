@@ -206,6 +206,11 @@ pub enum Event {
         /// Which copy.
         copy: usize,
     },
+    /// A copy of the question was deleted on its network.
+    Deleted {
+        /// Which copy.
+        copy: usize,
+    },
     /// Who is on call was found out anew.
     OnCall(BTreeMap<ActionRef, Vec<PersonId>>),
     /// The dry runs were made once more before the release.
@@ -310,6 +315,7 @@ pub fn decide(record: &Record, event: &Event, world: &World<'_>) -> Decision {
         Event::Delivered { copy, message } => deciding.delivered(*copy, Some(message)),
         Event::NotDelivered { copy } => deciding.delivered(*copy, None),
         Event::Delayed(delay) => deciding.delayed(*delay),
+        Event::Deleted { copy } => deciding.deleted(*copy),
         Event::OnCall(found) => deciding.on_call(found),
         Event::Looked(now) => deciding.looked(now),
     };

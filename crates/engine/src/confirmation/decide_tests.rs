@@ -246,7 +246,7 @@ fn agents_never_answer() {
     let mut answer = table.answer("alice", Verdict::Grant);
     answer.by.agent = true;
     answer.assurance = Assurance::A3;
-    assert_eq!(table.hears(answer), "Agents cannot answer K7Q-4M9: it needs 1 of the requester.");
+    assert_eq!(table.hears(answer), "Agents cannot answer this confirmation: it needs 1 of the requester.");
 }
 
 #[test]
@@ -429,9 +429,17 @@ fn button_with_old_digest_412() {
     assert_eq!(decision.outcome.http(), 412);
     let answer =
         Answer { way: Way::Button, digest: Some(table.record.digest.short()), ..table.answer("alice", Verdict::Grant) };
+    table.happens(&Event::Answer(Box::new(answer)));
+    assert_eq!(table.record.state, State::Released);
+}
+
+#[test]
+fn button_replay() {
+    let mut table = Table::new("true");
+    let digest = Some(table.record.digest.short());
+    let answer = Answer { way: Way::Button, digest, ..table.answer("alice", Verdict::Grant) };
     table.happens(&Event::Answer(Box::new(answer.clone())));
     assert_eq!(table.record.state, State::Released);
-    // button_replay
     assert_eq!(table.happens(&Event::Answer(Box::new(answer))).outcome.http(), 409);
 }
 
@@ -462,19 +470,26 @@ fn links_and_factors_are_asked_for() {
     assert_eq!(table.record.state, State::Denied);
 }
 
-#[test]
-fn reaction_off_and_elicitation_ignored() {
-    for way in [Way::Reaction, Way::Elicitation] {
-        for verdict in [Verdict::Grant, Verdict::Deny] {
-            let mut table = Table::new("true");
-            let answer = Answer { way, ..table.answer("alice", verdict) };
-            assert_eq!(
-                table.hears(answer),
-                "K7Q-4M9 cannot be answered this way. It can be answered by: command, reply, button."
-            );
-            assert_eq!(table.record.state, State::Open);
-        }
+/// An answer by a way that the rules do not list decides nothing.
+#[track_caller]
+fn is_no_way(way: Way) {
+    for verdict in [Verdict::Grant, Verdict::Deny] {
+        let mut table = Table::new("true");
+        let answer = Answer { way, ..table.answer("alice", verdict) };
+        let told = table.hears(answer);
+        assert_eq!(told, "K7Q-4M9 cannot be answered this way. It can be answered by: command, reply, button.");
+        assert_eq!(table.record.state, State::Open);
     }
+}
+
+#[test]
+fn reaction_off() {
+    is_no_way(Way::Reaction);
+}
+
+#[test]
+fn elicitation_is_off() {
+    is_no_way(Way::Elicitation);
 }
 
 #[test]

@@ -251,6 +251,9 @@ pub struct Copy {
     /// Whether it is told along with others, because its person gets too many.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub collected: bool,
+    /// Whether it was deleted there and posted once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reposted: bool,
     /// When it may leave, where many questions go to one channel or person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,

@@ -8,6 +8,7 @@ mod deadline;
 mod desk;
 mod looks;
 mod model;
+mod names;
 mod policy;
 mod race;
 mod restore;

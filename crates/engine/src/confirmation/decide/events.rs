@@ -32,7 +32,8 @@ impl Deciding<'_> {
 
     pub(super) fn expired(&mut self) -> Outcome {
         let copies = &self.record.copies;
-        let undelivered = !copies.is_empty() && copies.iter().all(|copy| copy.message.is_none() && !copy.collected);
+        let never = |copy: &Copy| copy.message.is_none() && !copy.collected && !copy.reposted;
+        let undelivered = !copies.is_empty() && copies.iter().all(never);
         let cause = undelivered.then_some(Cause::NotDelivered);
         let ending = self.ending(String::new(), None, cause, 0);
         let timeout = texts::human(Duration::from_millis(self.record.timeout_ms));
@@ -143,6 +144,22 @@ impl Deciding<'_> {
             copy.message = message.cloned();
         }
         self.audit(if message.is_some() { "question_sent" } else { "question_failed" }, None, Value::Null);
+        Outcome::Noted
+    }
+
+    /// Posted once more; whoever deletes it again finds it under `pending`.
+    pub(super) fn deleted(&mut self, copy: usize) -> Outcome {
+        if self.record.state.is_final() {
+            return Outcome::Refused(Refused::Nothing);
+        }
+        let Some(known) = self.record.copies.get_mut(copy) else { return Outcome::Refused(Refused::Nothing) };
+        known.message = None;
+        let again = !std::mem::replace(&mut known.reposted, true);
+        if again {
+            let asked = texts::question(&self.record, self.world.now, &self.world.settings.style);
+            self.says.push((To::Ask(copy), asked));
+        }
+        self.audit("question_deleted", None, Value::from_pairs([("posted_again", again)]));
         Outcome::Noted
     }
 

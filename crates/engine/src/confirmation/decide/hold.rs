@@ -138,6 +138,7 @@ pub fn hold(opening: Opening, world: &World<'_>) -> Result<Decision, Text> {
             failed: false,
             shown_sha: shown_sha.clone(),
             collected: false,
+            reposted: false,
             not_before: None,
         })
         .collect();

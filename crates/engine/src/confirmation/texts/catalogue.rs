@@ -39,7 +39,7 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("M12-self", "{who}, you asked for it, so somebody else must approve {code}."),
     ("M12-editor", "{who}, you last edited it, so somebody else must approve {code}."),
     ("M12-withdraw", "{who}, only {requester} or an administrator can withdraw {code}."),
-    ("M12-agent", "Agents cannot answer {code}: it needs {set}."),
+    ("M12-agent", "Agents cannot answer this confirmation: it needs {set}."),
     (
         "M12-label",
         "{who}, this bot cannot prove who you are, so your answer to {code} does not count. Use the command line, the web page or a native chat adapter.",
