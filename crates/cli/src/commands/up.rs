@@ -70,12 +70,13 @@ impl Up {
             trust_legacy_bots: self.trust_legacy_bots,
             expressions: super::eval::limits(&self.limits)?,
         };
+        // Before anybody can know that it is up: a stop that follows at once is an orderly one as well.
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let server = Server::start(options).await.map_err(|e| Stop::Failed(e.to_string()))?;
         notify::tell(notify::READY);
         if !self.quiet {
             eprint!("{}", welcome(&server, target));
         }
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
