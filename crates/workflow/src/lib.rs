@@ -51,6 +51,7 @@ pub mod simulate;
 pub mod standard;
 pub mod state;
 pub mod step;
+mod variables;
 
 pub use codes::CODES;
 pub use definition::{Definition, LoadOptions};

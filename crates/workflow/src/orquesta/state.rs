@@ -278,6 +278,13 @@ pub struct Entry {
     pub items: Option<Box<Items>>,
 }
 
+impl Entry {
+    /// Whether something will read what it sees: its own expressions, or those of the output.
+    fn is_read(&self) -> bool {
+        self.terminal || !self.status.is_completed()
+    }
+}
+
 /// A task that a transition named and that has not started, or whose items are not all done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Staged {
@@ -318,7 +325,10 @@ pub struct State {
     offerable: BTreeSet<u64>,
     ready: u32,
     pub(super) routes: Vec<Arc<[Str]>>,
+    /// Held by what is staged, by the entries that are read, and by `ended`.
     pub(super) views: Views,
+    /// What the transitions of the entry that ended last see, and what they published.
+    ended: Vec<ViewId>,
     pub(super) errors: Vec<ErrorEntry>,
     pub(super) output: Value,
     arrivals: HashMap<(usize, u32), u32>,
@@ -449,7 +459,7 @@ impl State {
             }
             Fact::Published { entry, values } => {
                 let on = self.entries.get(*entry as usize).map_or(0, |e| e.view);
-                self.views.publish(on, values);
+                self.ended.push(self.views.publish(on, values));
             }
             Fact::Routed { transitions } => self.routes.push(transitions.clone().into()),
             Fact::Taken { entry, edge, route, view } => self.take(definition, *entry, *edge, *route, *view),
@@ -460,11 +470,7 @@ impl State {
                 });
             }
             Fact::Retried { entry } => self.retry(*entry),
-            Fact::Terminal { entry, counts } => {
-                if let Some(entry) = self.entries.get_mut(*entry as usize) {
-                    entry.terminal = *counts;
-                }
-            }
+            Fact::Terminal { entry, counts } => self.change(*entry, |entry| entry.terminal = *counts),
             Fact::Reentered { entry, reset } => self.reenter(definition, *entry, *reset),
             Fact::OutputForgotten => self.output = Value::Null,
             Fact::Rendered { output } => self.output = output.clone(),
@@ -510,6 +516,7 @@ impl State {
         if staged.is_offerable() {
             self.offerable.insert(key);
         }
+        self.views.hold(staged.view);
         self.staged_at.insert((staged.node, staged.route), key);
         self.staged.insert(key, staged);
     }
@@ -534,6 +541,7 @@ impl State {
         let staged = self.staged.remove(&key)?;
         self.offerable.remove(&key);
         self.ready -= u32::from(staged.ready);
+        self.views.release(staged.view);
         if let (Some(items), Some(index)) = (staged.items, self.latest.get(&(node, route))) {
             self.entries.get_mut(*index as usize)?.items = Some(items);
         }
@@ -567,7 +575,25 @@ impl State {
             *count = count.saturating_sub(1);
         }
         *self.standing.of(entry.status) += 1;
+        if entry.is_read() {
+            self.views.hold(entry.view);
+        }
         self.entries.push(entry);
+    }
+
+    /// Changes an entry. What it sees is not let go of before the next one ends: its transitions are yet to be taken.
+    fn change(&mut self, index: u32, change: impl FnOnce(&mut Entry)) {
+        let Some(entry) = self.entries.get_mut(index as usize) else { return };
+        let was_read = entry.is_read();
+        change(entry);
+        match (was_read, entry.is_read()) {
+            (false, true) => self.views.hold(entry.view),
+            (true, false) => {
+                self.ended.drain(..).for_each(|view| self.views.release(view));
+                self.ended.push(entry.view);
+            }
+            _ => {}
+        }
     }
 
     /// Only the last run of a task counts at the joins that it leads to.
@@ -584,13 +610,14 @@ impl State {
     }
 
     fn settle(&mut self, index: u32, status: Status) {
-        let Some(entry) = self.entries.get_mut(index as usize) else { return };
-        let old = std::mem::replace(&mut entry.status, status);
+        let Some(entry) = self.entries.get(index as usize) else { return };
+        let old = entry.status;
         if self.latest.get(&(entry.node, entry.route)) == Some(&index) {
             let count = self.standing.of(old);
             *count = count.saturating_sub(1);
             *self.standing.of(status) += 1;
         }
+        self.change(index, |entry| entry.status = status);
     }
 
     fn take(&mut self, definition: &Definition, index: u32, edge: u32, route: u32, view: ViewId) {
@@ -647,8 +674,8 @@ impl State {
     }
 
     fn reenter(&mut self, definition: &Definition, index: u32, reset: bool) {
-        let Some(old) = self.entries.get_mut(index as usize) else { return };
-        old.terminal = false;
+        self.change(index, |entry| entry.terminal = false);
+        let Some(old) = self.entries.get(index as usize) else { return };
         let mut items = if reset { None } else { old.items.clone() };
         if let Some(items) = &mut items {
             for i in 0..items.statuses.len() {
