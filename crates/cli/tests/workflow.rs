@@ -37,6 +37,18 @@ tasks:
 fn every_fault_is_told_with_its_place() {
     let broken =
         "version: 1.0\ntasks:\n  a:\n    action: ops.a v=<% ctx(none) %>\n    next: [{do: b}]\n    joyn: all\n";
+    // A part that the original cannot read hides nothing but what needs the whole.
+    assert_eq!(
+        ways_out(
+            "version: 1.0\ntasks:\n  a:\n    action: core.noop\n    with: 7\n    joyn: all\n    next:\n      do: b\n  b: []\n"
+        ),
+        [
+            "5:11 expected is a map of `items`, `concurrency`",
+            "6:5 did you mean `join` instead of `joyn`?",
+            "7:5 expected is a list; each element is a map of `when`, `publish`, `do`",
+            "9:6 expected is a map of `delay`, `join`, `with`, `action`, `input`, `retry`, `next`",
+        ]
+    );
     let mistral = "version: '2.0'\nops.w:\n  tasks:\n    a: {on-success: zz}\n";
     let dir = with_files(&[("a.yaml", broken), ("m.yaml", mistral), ("drain.yaml", DRAIN)]);
     let (code, told) = workflow(dir.path(), &["inspect", "--json", "a.yaml", "m.yaml", "drain.yaml"]);
@@ -47,9 +59,73 @@ fn every_fault_is_told_with_its_place() {
     let lines: Vec<String> = found.as_array().unwrap().iter().map(line).collect();
     assert_eq!(
         lines,
-        ["a.yaml 4:5 \"context\"", "a.yaml 4:5 \"syntax\"", "a.yaml 5:17 \"semantic\"", "m.yaml 4:21 \"semantic\"",]
+        ["a.yaml 4:21 \"context\"", "a.yaml 5:17 \"semantic\"", "a.yaml 6:5 \"syntax\"", "m.yaml 4:21 \"semantic\"",]
     );
     assert_eq!(workflow(dir.path(), &["inspect", "drain.yaml"]), (0, "0 errors in 1 file\n".into()));
+}
+
+/// `line:column` of a fault, and the way out that is told with it.
+fn ways_out(text: &str) -> Vec<String> {
+    let dir = with_files(&[("w.yaml", text)]);
+    let (_, told) = workflow(dir.path(), &["inspect", "--json", "w.yaml"]);
+    let found: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let line = |f: &serde_json::Value| format!("{}:{} {}", f["line"], f["column"], f["help"].as_str().unwrap_or("-"));
+    found.as_array().unwrap().iter().map(line).collect()
+}
+
+#[test]
+fn a_slip_is_told_with_the_way_out() {
+    let orquesta = "version: 1.0
+input: [host]
+tasks:
+  check:
+    action: core.local cmd=\"ping <% ctx(hots) %>\" note=<% ctx(out %>
+    join: two
+    retry: 3
+    next:
+      - when: <% succeeded() %>
+        publish: out=1
+        do: drian, noop
+      - when: <% failed() %>
+        do: [nowhere]
+        pubish: x=1
+  drain:
+    action: core.noop
+    with: now
+output:
+  - first: <% ctx(out) %>
+  - second: <% ctx(zebra) %>
+";
+    assert_eq!(
+        ways_out(orquesta),
+        [
+            "5:29 did you mean `host`?",
+            "5:56 -",
+            "6:11 expected is `all`, or a whole number from 0",
+            "7:12 expected is a map of `when`, `count`, `delay` (`count` at least)",
+            "11:13 did you mean `drain`?",
+            "13:14 the tasks are `check`, `drain`",
+            "14:9 did you mean `publish` instead of `pubish`?",
+            "17:11 expected is an expression, or `NAME in <% EXPRESSION %>`",
+            "20:13 declare it in `input` or `vars`, or `publish` it on every way here",
+        ]
+    );
+    // A part that the original cannot read hides nothing but what needs the whole.
+    assert_eq!(
+        ways_out(
+            "version: 1.0\ntasks:\n  a:\n    action: core.noop\n    with: 7\n    joyn: all\n    next:\n      do: b\n  b: []\n"
+        ),
+        [
+            "5:11 expected is a map of `items`, `concurrency`",
+            "6:5 did you mean `join` instead of `joyn`?",
+            "7:5 expected is a list; each element is a map of `when`, `publish`, `do`",
+            "9:6 expected is a map of `delay`, `join`, `with`, `action`, `input`, `retry`, `next`",
+        ]
+    );
+    let mistral = "version: '2.0'\nops.w:\n  tasks:\n    drain:\n      acton: std.noop\n      on-success: [drian]\n";
+    assert_eq!(ways_out(mistral), ["5:7 did you mean `action`?", "6:20 did you mean `drain`?"]);
+    let chain = "chain:\n  - name: one\n    ref: core.noop\n    on-sucess: two\n    on-failure: tow\n  - {name: two, ref: core.noop}\n";
+    assert_eq!(ways_out(chain), ["4:5 did you mean `on-success`?", "5:17 did you mean `two`?"]);
 }
 
 #[test]

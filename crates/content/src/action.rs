@@ -6,12 +6,12 @@
 use crate::codes;
 use crate::definition::Definition;
 use crate::files::is_plain;
-use crate::nearest::nearest;
 use crate::reading::{Fields, File, Source};
 use crate::runner_type::{RunnerType, runner_type, runner_types};
 use crate::schema;
 use indexmap::IndexMap;
 use squall_model::{ActionRef, Str, Value};
+use squall_yaml::nearest;
 use squall_yaml::{Node, Span};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

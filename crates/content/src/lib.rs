@@ -19,7 +19,6 @@ mod definition;
 mod files;
 mod install;
 mod load;
-mod nearest;
 mod overrides;
 mod pack;
 mod policy;

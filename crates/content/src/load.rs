@@ -8,13 +8,13 @@
 
 use crate::builtin::RESERVED;
 use crate::files::PackFiles;
-use crate::nearest::nearest;
 use crate::pack::{self, is_reference};
 use crate::reading::File;
 use crate::registry::Contents;
 use crate::{BUILTIN, Pack, Registry, action, alias, codes, config, overrides, policy, rule, sensor, workflow};
 use sha2::Digest as _;
 use squall_model::{ActionRef, PackName, Str, Value};
+use squall_yaml::nearest;
 use squall_yaml::{Diagnostic, Span};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};

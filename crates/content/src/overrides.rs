@@ -5,9 +5,9 @@
 
 use crate::codes;
 use crate::files::read_regular;
-use crate::nearest::nearest;
 use crate::reading::parse;
 use squall_model::Value;
+use squall_yaml::nearest;
 use squall_yaml::{Diagnostic, Node};
 use std::collections::HashMap;
 use std::path::Path;

@@ -3,9 +3,9 @@
 //! The types are a table; `squall.confirm` is ours, and StackStorm skips it.
 
 use crate::codes;
-use crate::nearest::nearest;
 use crate::reading::{Fields, File, Source};
 use squall_model::{ActionRef, Str, Value};
+use squall_yaml::nearest;
 use squall_yaml::{Node, Span};
 
 /// A policy.

@@ -5,8 +5,8 @@
 
 use crate::codes;
 use crate::files::PackFiles;
-use crate::nearest::nearest;
 use squall_model::{ActionRef, PackName, Str, Value};
+use squall_yaml::nearest;
 use squall_yaml::{Diagnostic, Kind, Node, Options, Span};
 use std::cell::{Cell, RefCell};
 

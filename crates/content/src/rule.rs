@@ -4,9 +4,9 @@
 
 use crate::action::{Tag, tags};
 use crate::codes;
-use crate::nearest::nearest;
 use crate::reading::{Fields, File, Source};
 use squall_model::{ActionRef, Str, Value};
+use squall_yaml::nearest;
 use squall_yaml::{Node, Span};
 
 /// When a rule is considered.

@@ -4,10 +4,10 @@
 //! `expr`. Defaults of the wrong type pass, since 13 packs of the survey have some.
 
 use crate::codes;
-use crate::nearest::nearest;
 use crate::reading::File;
 use squall_expr::params::Schema;
 use squall_model::{Str, Value};
+use squall_yaml::nearest;
 use squall_yaml::{Kind, Node};
 
 /// The types that a schema can name.

@@ -49,10 +49,7 @@ impl Definition {
 }
 
 fn load_orquesta(text: &str, options: &LoadOptions) -> Result<Definition, Vec<Diagnostic>> {
-    let spec = orquesta::Spec::read(text).map_err(|error| error.diagnostics(text, &options.path))?;
-    let inspection = orquesta::inspect(&spec, ORQUESTA_GIVEN);
-    if !inspection.is_empty() {
-        return Err(inspection.diagnostics(&spec, &options.path));
-    }
+    let spec = orquesta::read_sound(text, &options.path, ORQUESTA_GIVEN)
+        .map_err(|findings| findings.into_iter().map(|finding| finding.diagnostic).collect::<Vec<_>>())?;
     Ok(Definition::Orquesta(Arc::new(orquesta::Definition::compile(spec, orquesta::Habits::SERVER))))
 }

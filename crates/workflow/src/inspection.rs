@@ -19,13 +19,13 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn of(diagnostic: Diagnostic) -> Finding {
+    pub(crate) fn of(diagnostic: Diagnostic) -> Finding {
         Finding { kind: kind_of(diagnostic.code), entry: None, diagnostic }
     }
 
-    /// For programs: the keys of StackStorm's inspection, and `code`, `file`, `line`, `column`.
+    /// For programs: the keys of StackStorm's inspection, and `code`, `file`, `line`, `column`, `help`.
     pub fn to_json(&self) -> serde_json::Value {
-        let Diagnostic { code, message, file, .. } = &self.diagnostic;
+        let Diagnostic { code, message, file, help, .. } = &self.diagnostic;
         let mut json = match &self.entry {
             Some(entry) => entry.to_json(self.kind),
             None => serde_json::json!({"type": self.kind, "message": message}),
@@ -34,6 +34,7 @@ impl Finding {
         json["file"] = file.as_deref().into();
         json["line"] = self.diagnostic.line().into();
         json["column"] = self.diagnostic.column().into();
+        json["help"] = help.as_deref().into();
         json
     }
 }
@@ -55,13 +56,8 @@ pub fn inspect(language: Language, text: &str, options: &LoadOptions, known: &[S
         let problems = Definition::load(language, text, options).err().unwrap_or_default();
         return problems.into_iter().map(Finding::of).collect();
     }
-    match orquesta::Spec::read(text) {
-        Err(error) => error.diagnostics(text, &options.path).into_iter().map(Finding::of).collect(),
-        Ok(spec) => {
-            let given = ORQUESTA_GIVEN.into_iter().chain(known.iter().map(String::as_str));
-            orquesta::inspect(&spec, given).findings(&spec, &options.path)
-        }
-    }
+    let given = ORQUESTA_GIVEN.into_iter().chain(known.iter().map(String::as_str));
+    orquesta::read_sound(text, &options.path, given).err().unwrap_or_default()
 }
 
 /// Which language a text looks like, by its top-level keys.

@@ -253,13 +253,13 @@ fn a_loop_over_nothing_comes_to_an_end() {
 #[test]
 fn findings_point_into_the_file() {
     let text = "version: 1.0\ntasks:\n  a:\n    action: core.a\n    input:\n      x: <% ctx(nope) %>\n    next:\n      - do: b\n";
-    let spec = squall_workflow::orquesta::Spec::read(text).unwrap();
-    let found = squall_workflow::orquesta::inspect(&spec, []).diagnostics(&spec, "a.yaml");
-    let places: Vec<_> = found.iter().map(|d| (d.marks[0].line, d.marks[0].column, d.message.as_str())).collect();
+    let found = squall_workflow::orquesta::read_sound(text, "a.yaml", []).unwrap_err();
+    let found = found.iter().map(|finding| &finding.diagnostic);
+    let places: Vec<_> = found.map(|d| (d.line(), d.column(), d.message.as_str())).collect();
     assert_eq!(
         places,
         [
-            (6, 7, "`<% ctx(nope) %>`: Variable \"nope\" is referenced before assignment."),
+            (6, 10, "`<% ctx(nope) %>`: Variable \"nope\" is referenced before assignment."),
             (8, 13, "The task \"b\" is not defined."),
         ]
     );
@@ -268,11 +268,10 @@ fn findings_point_into_the_file() {
 #[test]
 fn a_text_that_does_not_load_is_pointed_at_too() {
     let place = |text: &str| {
-        let error = squall_workflow::orquesta::Spec::read(text).unwrap_err();
-        let told = &error.diagnostics(text, "a.yaml")[0];
-        (told.marks[0].line, told.marks[0].column)
+        let found = squall_workflow::orquesta::read_sound(text, "a.yaml", []).unwrap_err();
+        (found[0].diagnostic.line(), found[0].diagnostic.column())
     };
-    assert_eq!(place("tasks:\n  a:\n    action: core.a\n    next:\n      do: b\n"), (5, 7));
+    assert_eq!(place("tasks:\n  a:\n    action: core.a\n    next:\n      do: b\n"), (4, 5));
     assert_eq!(place("tasks:\n  a: {action: core.a}\n  a: {action: core.b}\n"), (3, 3));
     assert_eq!(place("vars:\n  - on: 1\ntasks: {a: {action: core.a}}\n"), (2, 5));
 }

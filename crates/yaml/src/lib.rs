@@ -16,6 +16,7 @@ mod emit;
 mod error;
 mod events;
 mod hint;
+mod nearest;
 mod node;
 mod resolve;
 
@@ -23,4 +24,5 @@ pub use compose::{Options, parse, parse_all};
 pub use diagnostic::{Diagnostic, Mark, Severity};
 pub use emit::{Layout, to_yaml, to_yaml_with};
 pub use error::{Error, Place};
+pub use nearest::nearest;
 pub use node::{Document, Kind, Node, Span, Style, Warning};

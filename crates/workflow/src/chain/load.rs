@@ -73,6 +73,15 @@ impl Reader<'_> {
         self.problems.push(problem.at(self.text, span, ""));
     }
 
+    /// Notes a name that no node has, and the one that was probably meant.
+    fn no_such_node(&mut self, name: &str, span: Span, message: String, places: &HashMap<Str, usize>) {
+        self.fault(NAME, span, message);
+        let close = squall_yaml::nearest(name, places.keys().map(|known| &**known));
+        if let (Some(close), Some(problem)) = (close, self.problems.last_mut()) {
+            problem.help = Some(format!("did you mean `{close}`?"));
+        }
+    }
+
     fn definition(&mut self) -> Option<Definition> {
         let root = match squall_yaml::parse(self.text, &Options::workflow()) {
             Ok(document) => document.root,
@@ -172,6 +181,10 @@ impl Reader<'_> {
             let name = key_text(key);
             if !known.contains(&&*name) {
                 self.fault(FORM, key.span, format!("Additional properties are not allowed ('{name}' was unexpected)"));
+                let close = squall_yaml::nearest(&name, known.iter().copied());
+                if let (Some(close), Some(problem)) = (close, self.problems.last_mut()) {
+                    problem.help = Some(format!("did you mean `{close}`?"));
+                }
             }
         }
     }
@@ -203,7 +216,7 @@ impl Reader<'_> {
                     let text = format!(
                         "Unable to find node with name \"{target}\" referenced in \"{key}\" in task \"{name}\"."
                     );
-                    self.fault(NAME, link.span, text);
+                    self.no_such_node(target, link.span, text, places);
                 }
             }
         }
@@ -217,11 +230,8 @@ impl Reader<'_> {
             if places.contains_key(name) {
                 return Some(name.into());
             }
-            self.fault(
-                NAME,
-                default.span,
-                format!("Unable to find node with name \"{name}\" referenced in \"default\"."),
-            );
+            let text = format!("Unable to find node with name \"{name}\" referenced in \"default\".");
+            self.no_such_node(name, default.span, text, places);
             return None;
         }
         let named: HashSet<&Str> =

@@ -537,7 +537,7 @@ impl<'t> Reader<'t> {
             }
             let text = format!("Additional properties are not allowed ('{name}' was unexpected)");
             let label = format!("{what} has no such key");
-            match nearest(&name, known) {
+            match squall_yaml::nearest(&name, known.iter().copied()) {
                 Some(near) => {
                     self.fault_with_help(FORM, key.span, text, &label, &format!("did you mean `{near}`?"));
                 }
@@ -581,28 +581,6 @@ pub(super) fn key_text(key: &Node) -> Str {
         Kind::Scalar { text, .. } => text.clone(),
         Kind::Seq(_) | Kind::Map(_) => "".into(),
     }
-}
-
-/// The known key that `name` was probably meant to be.
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    let best = known.iter().map(|key| (distance(name, key), *key)).min()?;
-    (best.0 <= 2 && best.0 < name.chars().count()).then_some(best.1)
-}
-
-/// How many letters must change to make `b` of `a`.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(64).enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let change = corner + usize::from(from != *to);
-            corner = row[j + 1];
-            row[j + 1] = change.min(corner + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// Points at the beginning of a large node rather than underline all of it.

@@ -7,7 +7,7 @@ use crate::expressions::Expr;
 use indexmap::IndexSet;
 use squall_expr::Engine;
 use squall_model::{Str, Value, from_json, to_json};
-use squall_yaml::{Kind, Node};
+use squall_yaml::{Kind, Node, Span};
 use std::collections::{HashMap, HashSet};
 
 /// Keys that tasks of both kinds of workflow have.
@@ -293,7 +293,7 @@ fn read_requires(reader: &mut Reader<'_>, task: &str, own: &Fields<'_>, names: &
                 Some(index) => requires.push(*index),
                 None => {
                     let name = node.as_str().unwrap_or("");
-                    reader.fault(NAME, node.span, format!("Task '{name}' not found."), "required here");
+                    no_such_task(reader, name, node.span, "required here", names);
                 }
             }
         }
@@ -383,10 +383,20 @@ fn read_target(reader: &mut Reader<'_>, node: &Node, names: &Names, owner: Optio
         inline::Target::Task(task) => match names.get(task) {
             Some(index) => To::Task(*index),
             None => {
-                reader.fault(NAME, name.span, format!("Task '{task}' not found."), "no task has this name");
+                no_such_task(reader, task, name.span, "no task has this name", names);
                 return None;
             }
         },
     };
     Some(Target { to, when })
+}
+
+/// Notes a name that no task has, and the one that was probably meant.
+fn no_such_task(reader: &mut Reader<'_>, name: &str, span: Span, label: &str, names: &Names) {
+    let message = format!("Task '{name}' not found.");
+    let known = names.keys().map(|known| &**known).chain(["fail", "noop", "pause", "succeed"]);
+    match squall_yaml::nearest(name, known) {
+        Some(close) => reader.fault_with_help(NAME, span, message, label, &format!("did you mean `{close}`?")),
+        None => reader.fault(NAME, span, message, label),
+    }
 }

@@ -3,7 +3,7 @@
 //! Four categories, as StackStorm shows them: `syntax` (the schema), `semantics` (names, joins), `expressions` (what
 //! cannot be parsed) and `context` (variables used before anything sets them). All are gathered, whatever the others
 //! found. Entries carry the path in the definition and in the schema, because tools compare those; for people,
-//! [`Inspection::diagnostics`] turns them into file, line and column.
+//! `findings` turns them into file, line and column.
 //!
 //! Start reading at [`inspect`].
 
@@ -12,10 +12,8 @@ use super::graph::{self, Graph};
 use super::known;
 use super::schema;
 use super::spec::{Spec, Task};
-use crate::inspection::Finding;
 use serde_json::json;
 use squall_model::Value;
-use squall_yaml::Diagnostic;
 use std::collections::HashSet;
 
 /// One finding.
@@ -95,32 +93,6 @@ impl Inspection {
             }
         }
         serde_json::Value::Array(list)
-    }
-
-    /// For people: each finding with its place in the file, once.
-    pub fn diagnostics(&self, spec: &Spec, file: &str) -> Vec<Diagnostic> {
-        self.findings(spec, file).into_iter().map(|finding| finding.diagnostic).collect()
-    }
-
-    /// Each finding once, by its place in the file. (The reference tells some as often as it passes there.)
-    pub fn findings(&self, spec: &Spec, file: &str) -> Vec<Finding> {
-        let kinds = ["context", "expression", "semantic", "syntax"];
-        let codes = ["SQ2104", "SQ2103", "SQ2102", "SQ2101"];
-        let mut told: Vec<(usize, Finding)> = Vec::new();
-        for (((category, entries), code), kind) in self.categories().iter().zip(codes).zip(kinds) {
-            let mut seen = HashSet::new();
-            for entry in entries.iter().filter(|entry| seen.insert(*entry)) {
-                let node = spec.node_at(entry.spec_path.as_deref().unwrap_or(""));
-                let message = match &entry.expression {
-                    Some((_, text)) => format!("`{text}`: {}", entry.message),
-                    None => entry.message.clone(),
-                };
-                let diagnostic = Diagnostic::error(code, message).in_file(file).at(&spec.text, node.span, *category);
-                told.push((node.span.start, Finding { kind, entry: Some(entry.clone()), diagnostic }));
-            }
-        }
-        told.sort_by_key(|(start, _)| *start);
-        told.into_iter().map(|(_, finding)| finding).collect()
     }
 }
 

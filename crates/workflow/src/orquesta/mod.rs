@@ -10,6 +10,7 @@
 mod decide;
 mod engine;
 mod expression;
+mod findings;
 mod graph;
 mod inline;
 mod inspect;
@@ -26,6 +27,7 @@ mod view;
 
 pub use decide::{Refusal, RerunRequest};
 pub use engine::{Engine, Event, Report};
+pub use findings::read_sound;
 pub use inspect::{Entry as InspectionEntry, Inspection, inspect};
 pub use offer::{Action, Offered};
 pub use simulate::{operations, simulate};

@@ -98,6 +98,63 @@ static WORKFLOW: LazyLock<Rule> = LazyLock::new(|| {
     )
 });
 
+/// The keys that a map at a written path (`tasks.a.next[0]`) may have; none where any may stand.
+pub fn keys_at(path: &str) -> Vec<&'static str> {
+    match rule_at(path) {
+        Some(Rule::Object { known, .. }) => known.iter().map(|(name, _)| *name).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What the schema wants at a written path, for people.
+pub fn expected(path: &str) -> Option<String> {
+    rule_at(path).map(Rule::in_words)
+}
+
+fn rule_at(path: &str) -> Option<&'static Rule> {
+    let mut steps = path.split(['.', '[']).filter(|step| !step.is_empty());
+    steps.try_fold(&*WORKFLOW, |rule, step| rule.member(step.trim_end_matches(']')))
+}
+
+impl Rule {
+    /// What holds for a member of a map, or an element of a list.
+    fn member(&self, name: &str) -> Option<&Rule> {
+        match self {
+            Rule::Object { known, words, .. } => {
+                known.iter().find(|(key, _)| *key == name).map(|(_, rule)| rule).or(words.as_deref())
+            }
+            Rule::List { items, .. } => Some(items),
+            Rule::OneOf(options) => options.iter().find_map(|option| option.member(name)),
+            _ => None,
+        }
+    }
+
+    /// In words that fit after "expected is".
+    fn in_words(&self) -> String {
+        match self {
+            Rule::Object { known, max: 1, .. } if known.is_empty() => "`NAME: VALUE`, one name alone".into(),
+            Rule::Object { known, required, .. } if !known.is_empty() => {
+                let keys: Vec<String> = known.iter().map(|(key, _)| format!("`{key}`")).collect();
+                let must: Vec<String> = required.iter().map(|key| format!("`{key}`")).collect();
+                let must = if must.is_empty() { String::new() } else { format!(" ({} at least)", must.join(", ")) };
+                format!("a map of {}{must}", keys.join(", "))
+            }
+            Rule::Object { .. } => "a map with at least one key".into(),
+            Rule::List { items, .. } => format!("a list; each element is {}", items.in_words()),
+            Rule::Text => "text".into(),
+            Rule::Items => "an expression, or `NAME in <% EXPRESSION %>`".into(),
+            Rule::Integer => "a whole number from 0".into(),
+            Rule::All => "`all`".into(),
+            Rule::Version => "`1.0`".into(),
+            Rule::OneOf(options) => {
+                let options: Vec<String> = options.iter().map(Rule::in_words).collect();
+                options.join(", or ")
+            }
+            Rule::Json => "what JSON can hold (a date needs quotes)".into(),
+        }
+    }
+}
+
 /// What the schema has against a definition.
 pub fn violations(spec: &Spec) -> Vec<Entry> {
     let mut check = Check { dates: &spec.dates, at: String::new(), rule: String::new(), found: Vec::new() };

@@ -26,13 +26,8 @@ pub struct LoadError {
 }
 
 impl LoadError {
-    /// The same for people, with the places in `text`.
-    pub fn diagnostics(&self, text: &str, file: &str) -> Vec<Diagnostic> {
-        let all = std::iter::once(self).chain(&self.others);
-        all.map(|error| error.diagnostic(text, file)).collect()
-    }
-
-    fn diagnostic(&self, text: &str, file: &str) -> Diagnostic {
+    /// The same for people, with its place in `text`.
+    pub fn diagnostic(&self, text: &str, file: &str) -> Diagnostic {
         const CODE: &str = "SQ2105";
         let told = match (&self.yaml, self.span) {
             (Some(error), _) => Diagnostic::from_yaml_error(CODE, text, error),
@@ -130,8 +125,19 @@ fn key(name: &str) -> Step {
 }
 
 impl Spec {
-    /// Reads a definition.
+    /// Reads a definition that the reference can look at.
     pub fn read(text: &str) -> Result<Spec, LoadError> {
+        let (spec, mut errors) = Spec::read_on(text)?;
+        if errors.is_empty() {
+            return Ok(spec);
+        }
+        let first = errors.remove(0);
+        Err(LoadError { others: errors, ..first })
+    }
+
+    /// Reads on after faults that end the reference's reading: they come beside what could be read, in which a part at
+    /// fault is left out.
+    pub fn read_on(text: &str) -> Result<(Spec, Vec<LoadError>), LoadError> {
         let document = squall_yaml::parse(text, &Options::orquesta()).map_err(|error| LoadError {
             message: format!("Failed to load workflow definition because {}.", error.message),
             path: Vec::new(),
@@ -139,16 +145,13 @@ impl Spec {
             yaml: Some(Box::new(error)),
             others: Vec::new(),
         })?;
-        Spec::of(text, document.root.clone()).map_err(|mut error| {
-            error.span = Some(nearest(&document.root, &error.path).span);
-            for other in &mut error.others {
-                other.span = Some(nearest(&document.root, &other.path).span);
-            }
-            error
-        })
+        let root = document.root;
+        let at_its_place = |error: LoadError| LoadError { span: Some(nearest(&root, &error.path).span), ..error };
+        let (spec, errors) = Spec::of(text, root.clone()).map_err(at_its_place)?;
+        Ok((spec, errors.into_iter().map(at_its_place).collect()))
     }
 
-    fn of(text: &str, document: Node) -> Result<Spec, LoadError> {
+    fn of(text: &str, document: Node) -> Result<(Spec, Vec<LoadError>), LoadError> {
         let mut root = match document.to_value() {
             Value::Map(root) => Arc::unwrap_or_clone(root),
             Value::Null => return fail("The spec cannot be type of None.", &[]),
@@ -158,20 +161,13 @@ impl Spec {
         let mut errors = odd_keys(&root);
         let tasks = match root.get("tasks") {
             None | Some(Value::Null) => Vec::new(),
-            Some(Value::Map(tasks)) => {
-                let read = tasks.iter().map(|(name, body)| Task::read(name, body));
-                read.filter_map(|task| task.map_err(|error| errors.push(error)).ok()).collect()
-            }
+            Some(Value::Map(tasks)) => tasks.iter().map(|(name, body)| Task::read(name, body, &mut errors)).collect(),
             Some(_) => return fail("`tasks` is not a map of task names", &[key("tasks")]),
         };
-        if !errors.is_empty() {
-            let first = errors.remove(0);
-            return Err(LoadError { others: errors, ..first });
-        }
         write_out_with(&mut root);
         let mut dates = HashSet::new();
         find_dates(&document, &mut dates);
-        Ok(Spec { text: text.into(), document, root, tasks, dates })
+        Ok((Spec { text: text.into(), document, root, tasks, dates }, errors))
     }
 
     /// The node that a written path such as `tasks.a.next[0].do` leads to, or the nearest one above it.
@@ -243,33 +239,45 @@ fn write_out_with(root: &mut Map) {
 }
 
 impl Task {
-    fn read(name: &Str, body: &Value) -> Result<Task, LoadError> {
+    /// The task, without the parts at fault.
+    fn read(name: &Str, body: &Value, errors: &mut Vec<LoadError>) -> Task {
         let path = [key("tasks"), Step::Key(name.clone())];
+        let mut refuse = |message: String| errors.extend(fail::<()>(message, &path).err());
+        let none = Task { name: name.clone(), ..Task::default() };
         if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
-            return fail(format!("the task name `{name}` has characters other than letters, digits and `_`"), &path);
+            refuse(format!("the task name `{name}` has characters other than letters, digits and `_`"));
+            return none;
         }
         let body = match body {
             Value::Map(body) if !body.is_empty() => body,
             Value::Map(_) | Value::Null => {
-                return fail(format!("the task `{name}` has no body"), &path);
+                refuse(format!("the task `{name}` has no body"));
+                return none;
             }
-            _ => return fail(format!("the task `{name}` is not a map"), &path),
+            _ => {
+                refuse(format!("the task `{name}` is not a map"));
+                return none;
+            }
         };
         let field = |name: &str| body.get(name).cloned().unwrap_or_default();
         let (action, input) = action_and_input(field("action"), field("input"));
-        Ok(Task {
-            name: name.clone(),
+        let with = read_with(field("with"), name).unwrap_or_else(|error| {
+            errors.push(error);
+            None
+        });
+        Task {
             action,
             input,
-            with: read_with(field("with"), name)?,
+            with,
             join: field("join"),
             delay: field("delay"),
             retry: body.get("retry").and_then(Value::as_map).map(|retry| {
                 let field = |name: &str| retry.get(name).cloned().unwrap_or_default();
                 Retry { when: field("when"), count: field("count"), delay: field("delay") }
             }),
-            next: read_next(field("next"), name)?,
-        })
+            next: read_next(field("next"), name, errors),
+            ..none
+        }
     }
 }
 
@@ -301,35 +309,40 @@ fn read_with(with: Value, task: &Str) -> Result<Option<With>, LoadError> {
     }))
 }
 
-fn read_next(next: Value, task: &Str) -> Result<Vec<Transition>, LoadError> {
-    let mut path = vec![key("tasks"), Step::Key(task.clone()), key("next")];
+/// The transitions, without those at fault.
+fn read_next(next: Value, task: &Str, errors: &mut Vec<LoadError>) -> Vec<Transition> {
+    let path = [key("tasks"), Step::Key(task.clone()), key("next")];
     let entries = match next {
-        Value::Null => return Ok(Vec::new()),
+        Value::Null => return Vec::new(),
         Value::List(entries) => entries,
-        _ => return fail("The spec is not type of list.", &path),
+        _ => {
+            errors.extend(fail::<()>("The spec is not type of list.", &path).err());
+            return Vec::new();
+        }
     };
     let mut transitions = Vec::with_capacity(entries.len());
     for (i, entry) in entries.iter().enumerate() {
-        path.truncate(3);
-        path.push(Step::Index(i));
-        let entry = match entry {
-            Value::Map(entry) if !entry.is_empty() => entry,
-            Value::Map(_) | Value::Null => return fail("The spec cannot be type of None.", &path),
-            _ => return fail("The spec is not type of json or yaml.", &path),
-        };
-        let field = |name: &str| entry.get(name).cloned().unwrap_or_default();
-        let publish = match field("publish") {
-            Value::List(items) if items.iter().any(is_odd) => return fail(ODD_KEY, &path),
-            publish => named_values(&publish),
-        };
-        transitions.push(Transition {
-            when: field("when"),
-            publish,
-            targets: targets(&field("do")),
-            targets_written: field("do"),
-        });
+        let path = [path.as_slice(), &[Step::Index(i)]].concat();
+        match read_transition(entry, &path) {
+            Ok(transition) => transitions.push(transition),
+            Err(error) => errors.push(error),
+        }
     }
-    Ok(transitions)
+    transitions
+}
+
+fn read_transition(entry: &Value, path: &[Step]) -> Result<Transition, LoadError> {
+    let entry = match entry {
+        Value::Map(entry) if !entry.is_empty() => entry,
+        Value::Map(_) | Value::Null => return fail("The spec cannot be type of None.", path),
+        _ => return fail("The spec is not type of json or yaml.", path),
+    };
+    let field = |name: &str| entry.get(name).cloned().unwrap_or_default();
+    let publish = match field("publish") {
+        Value::List(items) if items.iter().any(is_odd) => return fail(ODD_KEY, path),
+        publish => named_values(&publish),
+    };
+    Ok(Transition { when: field("when"), publish, targets: targets(&field("do")), targets_written: field("do") })
 }
 
 /// `publish`, `vars`, `output`: a list of maps with one key, or inline pairs.
