@@ -1,6 +1,6 @@
 //! Methods of Python's texts, lists, dictionaries, numbers and bytes.
 //!
-//! To add one: its name in the list of its type, its arm in the function of its type.
+//! To add one: its name in the list of its type (that of texts stands in `texts`), its arm in the function of its type.
 
 use super::calls::{CallArgs, required};
 use super::interpreter::Interpreter;
@@ -16,55 +16,6 @@ mod texts;
 pub(super) use texts::{capitalize, is_lower, is_upper, replace, split_lines};
 use texts::{int_arg, text_arg, text_method};
 
-const TEXT: &[&str] = &[
-    "upper",
-    "lower",
-    "strip",
-    "lstrip",
-    "rstrip",
-    "split",
-    "rsplit",
-    "splitlines",
-    "replace",
-    "startswith",
-    "endswith",
-    "find",
-    "rfind",
-    "index",
-    "rindex",
-    "count",
-    "join",
-    "format",
-    "format_map",
-    "title",
-    "capitalize",
-    "swapcase",
-    "casefold",
-    "zfill",
-    "ljust",
-    "rjust",
-    "center",
-    "expandtabs",
-    "partition",
-    "rpartition",
-    "removeprefix",
-    "removesuffix",
-    "encode",
-    "maketrans",
-    "translate",
-    "isalpha",
-    "isalnum",
-    "isdigit",
-    "isnumeric",
-    "isdecimal",
-    "isspace",
-    "isupper",
-    "islower",
-    "istitle",
-    "isascii",
-    "isidentifier",
-    "isprintable",
-];
 const LIST: &[&str] =
     &["append", "extend", "insert", "pop", "remove", "reverse", "sort", "clear", "copy", "index", "count"];
 const TUPLE: &[&str] = &["index", "count"];
@@ -106,7 +57,7 @@ pub(super) fn of_dictionary(name: &str) -> bool {
 /// Whether `object` has a method `name`.
 pub(super) fn exists(object: &V, name: &str) -> bool {
     match object {
-        V::Str(_) => TEXT.contains(&name),
+        V::Str(_) => texts::takes(name).is_some(),
         V::List(_) => LIST.contains(&name),
         V::Tuple(_) => TUPLE.contains(&name),
         V::Dict(_) => DICT.contains(&name),

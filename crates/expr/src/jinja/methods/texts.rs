@@ -8,6 +8,72 @@ use super::no_method;
 use crate::Error;
 use squall_model::{Special, Str, Value};
 
+/// How a method takes what it is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// It has no parameters.
+    Nothing,
+    /// By position alone.
+    Positions,
+    /// By position or name.
+    Names,
+}
+
+const METHODS: &[(&str, Takes)] = &[
+    ("upper", Takes::Nothing),
+    ("lower", Takes::Nothing),
+    ("strip", Takes::Positions),
+    ("lstrip", Takes::Positions),
+    ("rstrip", Takes::Positions),
+    ("split", Takes::Names),
+    ("rsplit", Takes::Names),
+    ("splitlines", Takes::Names),
+    ("replace", Takes::Positions),
+    ("startswith", Takes::Positions),
+    ("endswith", Takes::Positions),
+    ("find", Takes::Positions),
+    ("rfind", Takes::Positions),
+    ("index", Takes::Positions),
+    ("rindex", Takes::Positions),
+    ("count", Takes::Positions),
+    ("join", Takes::Positions),
+    ("format", Takes::Names),
+    ("format_map", Takes::Positions),
+    ("title", Takes::Nothing),
+    ("capitalize", Takes::Nothing),
+    ("swapcase", Takes::Nothing),
+    ("casefold", Takes::Nothing),
+    ("zfill", Takes::Positions),
+    ("ljust", Takes::Positions),
+    ("rjust", Takes::Positions),
+    ("center", Takes::Positions),
+    ("expandtabs", Takes::Names),
+    ("partition", Takes::Positions),
+    ("rpartition", Takes::Positions),
+    ("removeprefix", Takes::Positions),
+    ("removesuffix", Takes::Positions),
+    ("encode", Takes::Names),
+    ("maketrans", Takes::Positions),
+    ("translate", Takes::Positions),
+    ("isalpha", Takes::Nothing),
+    ("isalnum", Takes::Nothing),
+    ("isdigit", Takes::Nothing),
+    ("isnumeric", Takes::Nothing),
+    ("isdecimal", Takes::Nothing),
+    ("isspace", Takes::Nothing),
+    ("isupper", Takes::Nothing),
+    ("islower", Takes::Nothing),
+    ("istitle", Takes::Nothing),
+    ("isascii", Takes::Nothing),
+    ("isidentifier", Takes::Nothing),
+    ("isprintable", Takes::Nothing),
+];
+
+/// How a method takes what it is given; nothing when texts have no such method.
+pub(super) fn takes(name: &str) -> Option<Takes> {
+    METHODS.iter().find(|(known, _)| *known == name).map(|(_, takes)| *takes)
+}
+
 pub(in crate::jinja) fn text_arg<'v>(i: &Interpreter, value: &'v V) -> Result<&'v str, Error> {
     i.check(value)?;
     match value {
@@ -35,11 +101,12 @@ fn space(c: char) -> bool {
 
 pub(in crate::jinja) fn text_method(i: &mut Interpreter, text: &Str, name: &str, args: CallArgs) -> Result<V, Error> {
     i.budget.step(1 + text.len() as u64 / 64)?;
-    if let Some((keyword, _)) = args.named.first().filter(|_| !NAMED.contains(&name)) {
+    let Some(takes) = takes(name) else { return Err(no_method(&V::Str(text.clone()), name)) };
+    if let Some((keyword, _)) = args.named.first().filter(|_| takes != Takes::Names) {
         let message = format!("str.{name}() takes no keyword arguments, and `{keyword}` was given");
         return Err(Error::new("TypeError", message));
     }
-    if !args.positional.is_empty() && PLAIN.contains(&name) {
+    if !args.positional.is_empty() && takes == Takes::Nothing {
         return Err(Error::new("TypeError", format!("str.{name}() takes no arguments")));
     }
     let plain = |out: String| -> Result<V, Error> { Ok(V::from(out)) };
@@ -251,31 +318,6 @@ pub(in crate::jinja) fn text_method(i: &mut Interpreter, text: &Str, name: &str,
         name => Err(no_method(&V::Str(text.clone()), name)),
     }
 }
-
-/// Methods of texts that know the names of their parameters; the others take positions alone.
-const NAMED: &[&str] = &["split", "rsplit", "splitlines", "expandtabs", "encode", "format"];
-
-/// Methods of texts without parameters.
-const PLAIN: &[&str] = &[
-    "upper",
-    "lower",
-    "casefold",
-    "swapcase",
-    "title",
-    "capitalize",
-    "isalpha",
-    "isalnum",
-    "isdigit",
-    "isnumeric",
-    "isdecimal",
-    "isspace",
-    "isupper",
-    "islower",
-    "istitle",
-    "isascii",
-    "isidentifier",
-    "isprintable",
-];
 
 fn encode(i: &Interpreter, text: &str, args: CallArgs) -> Result<V, Error> {
     let [encoding, errors] = args.bind("encode", ["encoding", "errors"])?;
