@@ -181,6 +181,37 @@ pub(crate) fn expand(text: &str, fetch: &mut dyn FnMut(&[u8; 32]) -> Result<Opti
     Ok(format!("{mark}{}", to_json(&whole.put_back(value)?)))
 }
 
+/// The blobs that are passed on the way to the part of a text that stands under these keys, its own included; none where it is not
+/// there.
+///
+/// # Errors
+/// When a blob on the way is missing or cannot be read.
+pub(crate) fn on_the_way(
+    text: &str,
+    keys: &[&str],
+    fetch: &mut dyn FnMut(&[u8; 32]) -> Result<Option<String>>,
+) -> Result<Vec<[u8; 32]>> {
+    let text = text.strip_prefix(MARK).unwrap_or(text);
+    let mut value = from_json(text, false).map_err(|e| damaged("text with references", &e.to_string()))?;
+    let (mut passed, mut keys) = (Vec::new(), keys.iter());
+    loop {
+        while let Some(sha) = referred(&value) {
+            let text = fetch(&sha)?.ok_or_else(|| damaged(&format!("blob {}", hex(&sha)), "it is missing"))?;
+            value = from_json(&text, false).map_err(|e| damaged(&format!("blob {}", hex(&sha)), &e.to_string()))?;
+            passed.push(sha);
+        }
+        let Some(key) = keys.next() else { return Ok(passed) };
+        let Some(part) = value.get(key) else { return Ok(Vec::new()) };
+        value = part.clone();
+    }
+}
+
+/// The blob that a value refers to, if it is a reference.
+fn referred(value: &Value) -> Option<[u8; 32]> {
+    let map = value.as_map().filter(|map| map.len() == 1)?;
+    unhex(map.get(KEY)?.as_str()?)
+}
+
 struct Whole<'f> {
     fetch: &'f mut dyn FnMut(&[u8; 32]) -> Result<Option<String>>,
     known: HashMap<[u8; 32], Value>,
@@ -287,6 +318,32 @@ mod tests {
     fn data_that_looks_like_a_reference_stays_data() {
         there_and_back(&format!(r#"[{{"$blob":"00"}},{{"$$blob":{{"$blob":7}}}},{{"$blob":1,"b":2}},{}]"#, long("z")));
         there_and_back(&format!(r#" {{"$set":[{},1.5,123456789012345678901234567890]}}"#, long("z")));
+    }
+
+    #[test]
+    fn what_is_passed_on_the_way_to_a_part_is_found() {
+        let many = (0..2_000).map(|n| format!(r#""k{n}":{n}"#)).collect::<Vec<_>>().join(",");
+        let text = format!(
+            r#"{{"params":{{{many},"large":{},"in":{{"it":{}}},"other":{}}}}}"#,
+            long("a"),
+            long("b"),
+            long("c")
+        );
+        let mut blobs = Vec::new();
+        let shrunk = shrink(text, &mut blobs);
+        let passed = |keys: &[&str]| {
+            let mut fetch = |sha: &[u8; 32]| Ok(blobs.iter().find(|b| b.sha == *sha).map(|b| b.text.clone()));
+            let found = on_the_way(&shrunk, keys, &mut fetch).unwrap();
+            let text = |sha: &[u8; 32]| blobs.iter().find(|b| b.sha == *sha).map(|b| b.text[..4].to_owned()).unwrap();
+            found.iter().map(text).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            passed(&["params", "in", "it"]),
+            r#"{"k0 "bbb"#,
+            "all parameters together are large, and the one alone"
+        );
+        assert_eq!(passed(&["params", "k7"]), r#"{"k0"#);
+        assert_eq!(passed(&["params", "nothing"]), "");
     }
 
     #[test]

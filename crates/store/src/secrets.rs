@@ -11,7 +11,7 @@ use squall_model::{Execution, Ids, Requested, Value};
 use std::sync::Arc;
 
 /// The only key of a map that stands for a secret.
-const MARK: &str = "squall:encrypted";
+pub(crate) const MARK: &str = "squall:encrypted";
 /// The first character of a fact that is encrypted.
 const HIDDEN: char = '!';
 

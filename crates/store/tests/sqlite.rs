@@ -330,6 +330,63 @@ fn secrets_are_nowhere_in_the_files_and_come_back_with_their_key() {
     assert!(refused.contains("fact 0") && refused.contains("another key"), "{refused}");
 }
 
+/// A large secret is kept apart like everything large, and goes with the request that it belongs to; what others have as well stays.
+#[test]
+fn large_secrets_are_erased_from_the_files_and_shared_parts_stay() {
+    for (secret, sharing) in [("s".repeat(40_000), 1), ("hush".to_owned(), 400)] {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Key::generate(&Counted(1.into()));
+        let store = open(&dir).with_secrets(secrets(&key));
+        let plan = Value::from("p".repeat(20_000));
+        let with = |n: u32| {
+            execution_with(n, |_, request| {
+                request.params.insert("token".into(), secret.as_str().into());
+                request.params.insert("plan".into(), plan.clone());
+                // So many that all of them together are kept apart.
+                request.params.extend((0..sharing).map(|n| (format!("k{n}").into(), "x".repeat(60).into())));
+                request.secret = vec!["token".to_owned()];
+            })
+        };
+        given(&store, [insert(with(1)), insert(with(2)), update(1, 0, becomes(Status::Succeeded))]);
+        let blobs = || {
+            let c = rusqlite::Connection::open(dir.path().join("squall.db")).unwrap();
+            c.query_row("SELECT count(*) FROM blobs", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        let before = blobs();
+        let mut request = (*with(1).request).clone();
+        request.params.insert("token".into(), "••••••".into());
+        request.secret.clear();
+        let erased = Change { erased: Some(std::sync::Arc::new(request.clone())), ..Change::default() };
+        let refused = block_on(store.commit(update(1, 0, erased.clone()).into()));
+        assert!(refused.is_err() && blobs() == before, "refused, and nothing is gone");
+        given(&store, [update(1, 1, erased)]);
+        // All parameters together are another part by now.
+        assert_eq!(blobs(), if sharing > 1 { before } else { before - 1 });
+        drop(store);
+        let store = open(&dir).with_secrets(secrets(&key));
+        assert_eq!(*store.execution(id(1)).unwrap().unwrap().request, request);
+        assert_eq!(store.execution(id(2)).unwrap().unwrap().request, with(2).request);
+    }
+}
+
+/// Without a key nothing says whose a large part is: it stays, since others may have the same.
+#[test]
+fn what_was_never_encrypted_is_left_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let with = |n: u32| {
+        execution_with(n, |_, request| {
+            request.params.insert("token".into(), "s".repeat(40_000).into());
+            request.secret = vec!["token".to_owned()];
+        })
+    };
+    given(&store, [insert(with(1)), insert(with(2))]);
+    let mut request = (*with(1).request).clone();
+    request.params.insert("token".into(), "••••••".into());
+    given(&store, [update(1, 0, Change { erased: Some(std::sync::Arc::new(request)), ..Change::default() })]);
+    assert_eq!(store.execution(id(2)).unwrap().unwrap().request, with(2).request);
+}
+
 #[test]
 fn d07_a_full_disk_refuses_writes_until_there_is_space() {
     let dir = tempfile::tempdir().unwrap();

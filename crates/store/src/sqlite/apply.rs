@@ -1,7 +1,9 @@
 //! One batch as statements, inside a transaction of the writer.
 
-use super::prepare::{Delta, Write};
-use super::{audit, classify, confirmations, people, slots};
+use super::prepare::{Delta, Erased, Write};
+use super::{audit, classify, confirmations, people, read, slots};
+use crate::blobs;
+use crate::secrets::MARK;
 use crate::stored::{self, NewTexts};
 use crate::{Due, DueKind, Error, Item, ItemScope, Message, Op, Outgoing, TAKEN_KEPT, TAKEN_SWEEP, Token};
 use crate::{TOKEN_SWEEP, conflict};
@@ -175,6 +177,10 @@ fn insert(c: &Connection, e: &Execution, texts: &NewTexts) -> Done {
 }
 
 fn update(c: &Connection, id: ExecutionId, version: u32, delta: &Delta) -> Done {
+    let lost = match &delta.request {
+        Some(request) => lost_blobs(c, id, request)?,
+        None => Vec::new(),
+    };
     let notes = match delta.notes.is_empty() {
         true => None,
         false => Some(merged_notes(c, id, version, delta)?),
@@ -214,7 +220,7 @@ fn update(c: &Connection, id: ExecutionId, version: u32, delta: &Delta) -> Done 
         set("result =", result);
     }
     if let Some(request) = &delta.request {
-        set("request =", request);
+        set("request =", &request.text);
     }
     if let Some(spool) = &change.spool {
         set("spool =", spool);
@@ -226,10 +232,29 @@ fn update(c: &Connection, id: ExecutionId, version: u32, delta: &Delta) -> Done 
     values.push(&version);
     let _ = write!(sql, " WHERE id = ?{} AND version = ?{}", values.len() - 1, values.len());
 
-    match run(c, &sql, params_from_iter(values))? {
-        0 => refuse(|| stale(c, id, version)),
-        _ => Ok(()),
+    if run(c, &sql, params_from_iter(values))? == 0 {
+        return refuse(|| stale(c, id, version));
     }
+    for sha in lost {
+        run(c, "DELETE FROM blobs WHERE sha = ?1", [sha.as_slice()])?;
+    }
+    Ok(())
+}
+
+/// The blobs that hold secrets which a request loses. Each holds what was encrypted for this request alone, under a random
+/// vector, so no other text can refer to the same; what was never encrypted may be shared, and stays.
+fn lost_blobs(c: &Connection, id: ExecutionId, now: &Erased) -> std::result::Result<Vec<[u8; 32]>, Failed> {
+    let stored: Option<String> = c
+        .prepare_cached("SELECT request FROM executions WHERE id = ?1")?
+        .query_row([id.0], |row| row.get(0))
+        .optional()?;
+    let Some(stored) = stored.filter(|text| blobs::is_shrunk(text)) else { return Ok(Vec::new()) };
+    let before = stored::read_request(id, &read::whole(c, &stored)?)?;
+    let mut lost = Vec::new();
+    for name in before.secret.iter().filter(|name| !now.secret.contains(name)) {
+        lost.extend(blobs::on_the_way(&stored, &["params", name, MARK], &mut read::blobs_of(c))?);
+    }
+    Ok(lost)
 }
 
 fn stale(c: &Connection, id: ExecutionId, version: u32) -> String {

@@ -40,9 +40,16 @@ pub(super) struct Delta {
     pub(super) change: Change,
     /// `Some(None)` stores null.
     pub(super) result: Option<Option<String>>,
-    pub(super) request: Option<String>,
+    pub(super) request: Option<Erased>,
     /// Notes are merged by the writer, which alone knows the earlier ones.
     pub(super) notes: Map,
+}
+
+/// A request that has lost secrets.
+pub(super) struct Erased {
+    pub(super) text: String,
+    /// Parameters that are secret still.
+    pub(super) secret: Vec<String>,
 }
 
 /// The changes of a batch and about how many bytes they hold.
@@ -129,7 +136,11 @@ fn write(op: Op, blobs: &mut Vec<Blob>, secrets: Option<&Secrets>) -> Result<Wri
                 None => None,
             };
             let request = match change.erased.take() {
-                Some(request) => Some(shrink(stored::request_text(id, &request)?, blobs)),
+                Some(request) => {
+                    let hidden = secrets.map(|secrets| secrets.hide(&request)).transpose()?.flatten();
+                    let text = stored::request_text(id, hidden.as_ref().unwrap_or(&request))?;
+                    Some(Erased { text: shrink(text, blobs), secret: request.secret.clone() })
+                }
                 None => None,
             };
             let notes = std::mem::take(&mut change.notes);

@@ -185,12 +185,16 @@ pub(super) fn bounds(page: Page) -> (i64, i64) {
 }
 
 /// A text with its large parts, which are kept apart.
-fn whole<'t>(c: &Connection, text: &'t str) -> Result<Cow<'t, str>> {
+pub(super) fn whole<'t>(c: &Connection, text: &'t str) -> Result<Cow<'t, str>> {
     if !blobs::is_shrunk(text) {
         return Ok(Cow::Borrowed(text));
     }
-    let mut fetch = |sha: &[u8; 32]| one(c, BLOB, [sha.as_slice()], |row| row.get(0).map(Ok));
-    blobs::expand(text, &mut fetch).map(Cow::Owned)
+    blobs::expand(text, &mut blobs_of(c)).map(Cow::Owned)
+}
+
+/// Finds parts that are kept apart.
+pub(super) fn blobs_of(c: &Connection) -> impl FnMut(&[u8; 32]) -> Result<Option<String>> {
+    |sha| one(c, BLOB, [sha.as_slice()], |row| row.get(0).map(Ok))
 }
 
 fn execution_row(c: &Connection, row: &Row) -> rusqlite::Result<Result<Execution>> {
