@@ -21,7 +21,7 @@ use futures::future;
 use serde::{Deserialize, Serialize};
 use squall_content::Action;
 use squall_model::{Execution, ExecutionId, Map, Status, Timestamp, Value, from_json, to_json};
-use squall_store::{Confirmation, Entry, Op, Store};
+use squall_store::{Confirmation, Entry, Op, Slot, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,15 +63,30 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// The row that a start after a crash finds.
-    pub fn op(&self) -> Op {
+    /// The row that a start after a crash finds. Of equal requests that come at the same moment the store takes one; the others see
+    /// it when they try again.
+    pub fn ops(&self) -> Vec<Op> {
         let value = serde_json::to_string(self).unwrap_or_default();
-        Op::PutEntry(Box::new(Entry { list: LIST.into(), key: self.id.to_string(), at: self.at, value }))
+        let entry = Op::PutEntry(Box::new(Entry { list: LIST.into(), key: self.id.to_string(), at: self.at, value }));
+        let only = self.joinable().map(|run| {
+            let name = format!("{LIST}/{}/{}", self.requester.as_str(), self.wish.hex());
+            let slot = Slot { name, execution: run, root: self.root, at: self.at, taken: true };
+            Op::PutSlot { slot: Box::new(slot), limit: 1 }
+        });
+        only.into_iter().chain([entry]).collect()
     }
 
     /// That it is done with.
-    pub fn done(&self) -> Op {
-        Op::DropEntry { list: LIST.into(), key: self.id.to_string() }
+    pub fn done(&self) -> Vec<Op> {
+        let entry = Op::DropEntry { list: LIST.into(), key: self.id.to_string() };
+        // Nothing that is held has a place among a few yet.
+        let free = self.joinable().map(|execution| Op::FreeSlots { execution });
+        free.into_iter().chain([entry]).collect()
+    }
+
+    /// The run of a request that an equal one joins. A task is a step of its own, and so is what takes the place of another.
+    fn joinable(&self) -> Option<ExecutionId> {
+        self.runs.first().copied().filter(|first| *first == self.root && self.earlier.is_none())
     }
 
     /// The stage that an entry of a list is.

@@ -286,7 +286,7 @@ impl Engine {
         let root = known.first().map_or(ExecutionId([0; 12]), |(_, _, execution, _)| execution.root);
         let waiting = match &stage {
             Some(stage) => {
-                along.push(stage.op());
+                along.extend(stage.ops());
                 Waiting::Looks(stage)
             }
             None => {

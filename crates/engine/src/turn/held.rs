@@ -345,13 +345,13 @@ impl<'a> Turn<'a> {
 
     /// Something must be found out before anybody is asked. It begins after the commit.
     fn look_first(&mut self, stage: Box<Stage>) {
-        self.ops.push(stage.op());
+        self.ops.extend(stage.ops());
         self.effects.push(Effect::Look(stage));
     }
 
     /// What had to be found out is known: now people are asked, under the rules of now.
     pub(super) fn looked(&mut self, stage: &Stage, found: &Found) {
-        self.ops.push(stage.done());
+        self.ops.extend(stage.done());
         for id in &stage.runs {
             self.effects.push(Effect::Opened(*id));
         }

@@ -8,6 +8,7 @@ use squall_engine::confirmation::decide::{Outcome, Refused, Verdict};
 use squall_engine::confirmation::declare::Way;
 use squall_engine::{Refusal, Runtime};
 use squall_model::Execution;
+use squall_store::Store;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -119,6 +120,45 @@ fn equal_requests_of_one_instant_are_one_question() {
         }
         desk.pass(Duration::from_secs(10));
         assert_eq!(desk.effects(), 2, "seed {seed}: each ran once");
+    }
+}
+
+/// The same where something is looked up before anybody is asked: it is looked up once for each of the two people.
+#[test]
+fn equal_requests_of_one_instant_are_looked_up_once() {
+    let text = "version: 1\nrules:\n  - {id: r, why: because, when: {action: [danger.wipe]}, require: [{who: requester}], show: {dry_run: danger.plan}}\n";
+    for seed in seeds(100) {
+        let mut desk = Desk::seeded(text, seed);
+        let got: Arc<Mutex<Vec<Result<Execution, Refusal>>>> = Arc::default();
+        for n in 0..6 {
+            let (engine, got) = (desk.engine.clone(), got.clone());
+            let request = desk.requested("alice", "danger.wipe", r#"{"what": "db1"}"#);
+            let command = desk.command("bob", "wipe db1", &format!("m{n}"));
+            desk.executor.handle().spawn(Box::pin(async move {
+                let done = match n % 2 {
+                    0 => engine.request(request).await,
+                    _ => engine.command(&command).await.map(|mut done| done.remove(0).execution),
+                };
+                got.lock().unwrap().push(done);
+            }));
+        }
+        desk.pass(Duration::from_secs(12));
+        let records = desk.records();
+        let looked = desk.executions().iter().filter(|e| &*e.request.action.name == "plan").count();
+        assert_eq!((records.len(), looked), (2, 2), "seed {seed}: one question and one dry run of each");
+        assert_eq!(desk.executions().len(), 4, "seed {seed}: nothing else is stored");
+        assert_eq!(desk.said("please confirm"), 2, "seed {seed}: each was asked once");
+        let (taken, told): (Vec<_>, Vec<_>) = got.lock().unwrap().drain(..).partition(Result::is_ok);
+        let held: Vec<_> = records.iter().map(|r| r.runs[0].0).collect();
+        assert!(taken.iter().flatten().all(|e| held.contains(&e.id)), "seed {seed}");
+        assert_eq!((taken.len(), told.len()), (4, 2), "seed {seed}: {told:?}");
+        for record in &records {
+            let name = record.requester.person.user_name().expect("both have accounts");
+            desk.grant(name, record);
+        }
+        desk.pass(Duration::from_secs(12));
+        assert_eq!(desk.effects(), 4, "seed {seed}: two dry runs, and each ran once");
+        assert!(desk.store.slot_names().unwrap().is_empty(), "seed {seed}: the next equal request is a new one");
     }
 }
 
