@@ -550,7 +550,37 @@ async fn agents_never_answer() {
     assert_eq!((&record["state"], &record["votes"], &record["agent"]), (&json!("open"), &json!([]), &json!("helper")));
 }
 
-/// A page of somebody else can make a browser send its cookie, and nothing more: a write by a cookie alone is refused.
+/// Rules that ask for less leave what is open as it was asked; an administrator may have it asked anew.
+#[tokio::test]
+async fn reevaluate_asks_anew() {
+    let p = people().await;
+    let old = id_of(&p.ask("danger.eyes", "db1").await);
+    let again =
+        async |who: &str, id: &str| p.house.post(who, &format!("/v1/confirmations/{id}/reevaluate"), json!({})).await;
+    is(&p.say(&p.bob, &old, "grant", json!({})).await, 200, "");
+    is(&again(&p.bob, &old).await, 403, "");
+    is(&again(&p.admin, "01HF7YAT3200000000000000AB").await, 404, "");
+    p.house.give(PACK, &RULES.replace("count: 2", "count: 1"));
+    assert_eq!(p.record(&p.admin, &old).await["need"], json!(["2 of role sre"]), "it stays as it was asked");
+    let answer = again(&p.admin, &old).await;
+    is(&answer, 200, "");
+    let anew = answer.json()["confirmation"].clone();
+    let (code, new) = (anew["code"].as_str().unwrap(), anew["id"].as_str().unwrap());
+    assert_eq!(answer.json()["state"], "open");
+    assert_eq!(answer.json()["told"], format!("It is asked anew as {code}, and needs 1 of role sre."));
+    assert_eq!(
+        (&anew["votes"], &anew["need"]),
+        (&json!([]), &json!(["1 of role sre"])),
+        "answers are not carried over"
+    );
+    assert_eq!(p.record(&p.admin, &old).await["state"], "withdrawn");
+    is(&again(&p.admin, &old).await, 409, "");
+    let release = p.say(&p.carol, new, "grant", json!({})).await;
+    assert_eq!((release.status.as_u16(), &release.json()["state"]), (200, &json!("released")), "{}", release.text);
+}
+
+/// A page of somebody else can make a browser send its cookie, and nothing more: a write by a cookie alone is refused. It counts as
+/// nobody's, so the answer is 401. A 403 for a missing token of a form is for pages of squall's own, of which there are none.
 #[tokio::test]
 async fn csrf_missing_403() {
     let p = people().await;

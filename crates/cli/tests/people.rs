@@ -104,6 +104,54 @@ fn a_held_run_waits_and_tells() {
 }
 
 #[test]
+fn confirmations_reevaluate() {
+    let server = Server::start();
+    let clean = "name: clean\nrunner_type: local-shell-cmd\nparameters:\n  what: {type: string}\n  cmd: {immutable: true, default: 'true'}\n";
+    write_pack(&server, "danger", &[("actions/clean.yaml", clean)]);
+    let rules = server.data.join("confirm.d");
+    std::fs::create_dir_all(&rules).expect("a folder");
+    let asks = |people: u32| {
+        let rule = format!(
+            "version: 1\nrules:\n  - {{id: eyes, when: {{action: [danger.clean]}}, require: [{{who: {{role: [sre]}}, count: {people}}}]}}\n"
+        );
+        std::fs::write(rules.join("rules.yaml"), rule).expect("written");
+        server.ok("squall", &["reload"]);
+    };
+    for name in ["bob", "carol"] {
+        server.ok("squall", &["user", "create", name, "--role", "operator", "--roles", "sre"]);
+    }
+    asks(2);
+    let held = server.run("squall", &["run", "danger.clean", "what=db1", "--no-wait", "--json"]);
+    assert_eq!(held.status.code(), Some(3), "{}", text(&held.stderr));
+    let code = || {
+        let open = server.json(&["confirmations", "--json"]);
+        open[0]["code"].as_str().expect("one is open").to_owned()
+    };
+    let (old, bob) = (code(), token(&server, "bob"));
+    let refused = as_user(&server, &bob, &["confirmations", "reevaluate", &old]);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stdout));
+    assert!(!text(&refused.stderr).is_empty() && code() == old, "{}", text(&refused.stderr));
+    asks(1);
+    assert_eq!(code(), old, "rules that ask for less change nothing by themselves");
+    let told = server.ok("squall", &["confirmations", "reevaluate", &old]);
+    let new = code();
+    assert_eq!(told.trim(), format!("It is asked anew as {new}, and needs 1 of role sre."));
+    let finished = server.run("squall", &["confirmations", "reevaluate", &old]);
+    assert!(text(&finished.stderr).contains("already finished"), "{}", text(&finished.stderr));
+    let confirmed = as_user(&server, &bob, &["confirm", &new]);
+    assert!(confirmed.status.success(), "{}", text(&confirmed.stderr));
+    // Where nothing asks any more, nothing is started behind anybody's back.
+    asks(2);
+    server.run("squall", &["run", "danger.clean", "what=db2", "--no-wait"]);
+    let last = code();
+    std::fs::write(rules.join("rules.yaml"), "version: 1\nrules: []\n").expect("written");
+    server.ok("squall", &["reload"]);
+    let told = server.json(&["confirmations", "reevaluate", &last, "--json"]);
+    assert_eq!(told["state"], "withdrawn");
+    assert!(told["told"].as_str().is_some_and(|told| told.contains("run it again")), "{told}");
+}
+
+#[test]
 fn policy_test_and_check() {
     let server = Server::start();
     danger(&server);
