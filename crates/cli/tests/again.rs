@@ -74,8 +74,12 @@ fn runs_again(action: &str) {
 
     let id = new["id"].as_str().expect("an id");
     let story = server.ok("squall", &["execution", "history", id]);
-    for part in ["`first`: runs `again.step`", "somebody runs again `second`", "`third`: succeeded", "ends: succeeded"]
-    {
+    for part in [
+        "`first`: runs `again.step`",
+        "somebody runs again `second`",
+        "`third`: succeeded",
+        "the workflow ends: succeeded",
+    ] {
         assert!(story.contains(part), "{part} is not in\n{story}");
     }
     let history = server.json(&["execution", "history", id, "--json", "--all"]);

@@ -20,6 +20,8 @@ pub struct Narrator {
     /// Every offer so far: facts about a run come after its offer is closed, too.
     offers: HashMap<RunId, Arc<Offer>>,
     waits: HashMap<TimerId, u64>,
+    /// The task whose only run has just ended, and whether well: that the task ends the same way is no news.
+    ended: Option<(Str, bool)>,
 }
 
 /// What a fact means to people.
@@ -43,7 +45,7 @@ impl Narrator {
     /// Before the first fact.
     pub fn new(definition: Definition) -> Narrator {
         let state = State::new(&definition);
-        Narrator { definition, state, offers: HashMap::new(), waits: HashMap::new() }
+        Narrator { definition, state, offers: HashMap::new(), waits: HashMap::new(), ended: None }
     }
 
     /// Where the run stands after the facts so far.
@@ -65,6 +67,10 @@ impl Narrator {
             self.waits.insert(*timer, *after_ms);
         }
         let line = self.sentence(fact);
+        if let Fact::Finished { run, status, .. } = fact {
+            let offer = self.offers.get(run).filter(|offer| offer.item.is_none());
+            self.ended = offer.map(|offer| (offer.task.clone(), *status == Status::Succeeded));
+        }
         crate::apply(&self.definition, &mut self.state, fact);
         line
     }
@@ -91,7 +97,10 @@ impl Narrator {
             }),
             Fact::RerunAsked { tasks, skip, .. } => line(rerun(tasks, *skip)),
             Fact::Became { status } => line(format!("the workflow is {status}")),
-            Fact::Ended { status, .. } => line(format!("the workflow ends: {status}")),
+            Fact::Ended { status, .. } => {
+                let why = self.state.mistral().and_then(|m| m.top()?.info.as_deref()).map(short);
+                line(with_reason(format!("the workflow ends: {status}"), why.filter(|_| status.is_failure())))
+            }
             Fact::Chain(fact) => self.chain(fact),
             Fact::Mistral(fact) => self.mistral(fact),
             Fact::Orquesta(fact) => self.orquesta(fact),
@@ -108,11 +117,12 @@ impl Narrator {
     }
 
     fn finished(&self, run: RunId, status: Status, result: &Value) -> String {
-        let name = self.run(run);
-        match (status.is_failure(), complaint(result)) {
-            (true, Some(why)) => format!("{name}: {status}: {why}"),
-            _ => format!("{name}: {status}"),
-        }
+        with_reason(format!("{}: {status}", self.run(run)), complaint(result).filter(|_| status.is_failure()))
+    }
+
+    /// Whether a task ends as its only run did, just before.
+    fn is_no_news(&self, quoted_task: &str, well: bool) -> bool {
+        self.ended.as_ref().is_some_and(|(ended, how)| quoted(ended) == quoted_task && *how == well)
     }
 
     fn wait(&self, timer: TimerId) -> String {
@@ -175,7 +185,12 @@ impl Narrator {
                 line(format!("{} has {count} items", task(id)))
             }
             Mistral::Reshaped { run, .. } => minor(format!("{}: its ad-hoc action shapes the result", self.run(*run))),
-            Mistral::Settled { task: id, state, info, .. } => line(settled(&task(id), *state, info.as_ref())),
+            Mistral::Settled { task: id, state, info, .. } => {
+                let text = with_reason(format!("{}: {}", task(id), state.as_str()), info.as_deref().map(short));
+                // A reason that is a result has been told with the run.
+                let plain = info.as_ref().is_none_or(|info| info.starts_with('{'));
+                Line { text, minor: plain && self.is_no_news(&task(id), *state == TaskState::Success) }
+            }
             Mistral::Published { task: id, branch, global } => {
                 let all: Vec<&Str> = branch.keys().chain(global.keys()).collect();
                 if all.is_empty() {
@@ -209,8 +224,9 @@ impl Narrator {
             Mistral::ExecutionBecame { execution: id, state, .. } => {
                 line(format!("{} is {}", execution(id), state.as_str()))
             }
-            Mistral::ExecutionEnded { execution: id, state, .. } => {
-                line(format!("{} ends: {}", execution(id), state.as_str()))
+            Mistral::ExecutionEnded { execution: 0, state, .. } => minor(format!("its state is {}", state.as_str())),
+            Mistral::ExecutionEnded { execution: id, state, info, .. } => {
+                line(with_reason(format!("{} ends: {}", execution(id), state.as_str()), info.as_deref().map(short)))
             }
         }
     }
@@ -229,7 +245,10 @@ impl Narrator {
             Orquesta::Entered { task, .. } => minor(format!("`{task}` starts")),
             Orquesta::Unstaged { task, .. } => minor(format!("`{task}` does not wait any more")),
             Orquesta::Itemized { task, items, .. } => line(format!("`{task}` has {} items", items.len())),
-            Orquesta::Moved { entry, status } if status.is_completed() => line(format!("{}: {status}", task(entry))),
+            Orquesta::Moved { entry, status } if status.is_completed() => {
+                let no_news = self.is_no_news(&task(entry), *status == crate::orquesta::Status::Succeeded);
+                Line { text: format!("{}: {status}", task(entry)), minor: no_news }
+            }
             Orquesta::Moved { entry, status } => minor(format!("{}: {status}", task(entry))),
             Orquesta::ItemMoved { task, item, status, .. } => minor(format!("item {item} of `{task}`: {status}")),
             Orquesta::Published { entry, values } => line(format!("{} publishes {}", task(entry), names(values))),
@@ -362,10 +381,10 @@ fn rerun(tasks: &[String], skip: bool) -> String {
     }
 }
 
-fn settled(task: &str, state: TaskState, info: Option<&Str>) -> String {
-    match info.map(|info| short(info)).filter(|info| !info.is_empty()) {
-        Some(info) => format!("{task}: {}: {info}", state.as_str()),
-        None => format!("{task}: {}", state.as_str()),
+fn with_reason(text: String, why: Option<String>) -> String {
+    match why.filter(|why| !why.is_empty()) {
+        Some(why) => format!("{text}: {why}"),
+        None => text,
     }
 }
 
@@ -384,7 +403,11 @@ fn list(all: impl Iterator<Item = String>) -> String {
 /// What a failed action says for itself, in one line.
 fn complaint(result: &Value) -> Option<String> {
     let text = |key: &str| result.get(key).and_then(Value::as_str).map(str::trim).filter(|t| !t.is_empty());
-    text("error").or_else(|| text("stderr")).or_else(|| result.as_str()).map(short)
+    let code = || match result.get("return_code") {
+        Some(Value::Int(code)) if *code != 0 => Some(format!("exit code {code}")),
+        _ => None,
+    };
+    text("error").or_else(|| text("stderr")).or_else(|| result.as_str()).map(short).or_else(code)
 }
 
 /// Characters of an error that a line shows.
