@@ -33,9 +33,10 @@ lint: ## format and clippy, warnings are errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 bench: build ## the measures, as a table
-	$(CARGO) bench --locked --profile fast -p squall-workflow -p squall-store -p squall-expr -p squall-engine
+	$(CARGO) bench --locked --profile fast --workspace --bench conductor --bench store --bench expr --bench noop --bench confirm
 	@tests/bench.py target/fast/squall
 	@tests/bench_expr.py
+	@tests/bench_workflow.py
 
 fuzz: ## unforeseen inputs for the expression languages, a minute each; what is new is kept in crates/expr/tests/corpus
 	SQUALL_FUZZ_SECONDS=$${SQUALL_FUZZ_SECONDS:-60} $(CARGO) test --locked --profile fast -p squall-expr --test fuzz -- --nocapture --test-threads 2

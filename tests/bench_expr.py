@@ -14,8 +14,9 @@ import os
 import subprocess
 import sys
 import time
-import venv
 from pathlib import Path
+
+from peers.environment import python
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = ROOT / "crates/expr/benches/cases.json"
@@ -45,17 +46,13 @@ def main():
 
 def rust_side(quick):
     environment = dict(os.environ, SQUALL_BENCH_JSON="1", **({"SQUALL_BENCH_QUICK": "1"} if quick else {}))
-    command = [os.environ.get("CARGO", "cargo"), "bench", "--locked", "--profile", "fast", "-p", "squall-expr", "--bench", "expr"]
+    command = [os.environ.get("CARGO", "cargo"), "bench", "--locked", "--profile", "fast", "--workspace", "--bench", "expr"]
     out = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
     return collected(out)
 
 
 def ask_python(options):
-    python = options.venv / "bin/python"
-    if not python.exists():
-        venv.create(options.venv, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-    command = [python, __file__, "--inside", *(["--quick"] if options.quick else [])]
+    command = [python(options.venv, PACKAGES), __file__, "--inside", *(["--quick"] if options.quick else [])]
     return collected(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 

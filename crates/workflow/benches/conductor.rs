@@ -66,6 +66,12 @@ fn main() {
         }
         return play(shape, count.parse().expect("a number of tasks"), runs);
     }
+    if let [_, flag, name, count, ..] = arguments.as_slice()
+        && flag == "--say"
+    {
+        let shape = SHAPES.iter().find(|shape| label(shape) == *name).expect("a label of the table");
+        return say(shape, count.parse().expect("a number of tasks"));
+    }
     let only = arguments.get(1).filter(|arg| !arg.starts_with('-'));
     let wanted = |shape: &&Shape| only.as_ref().is_none_or(|word| label(shape).contains(word.as_str()));
     println!(
@@ -155,6 +161,13 @@ impl Work {
 /// What each script answers.
 fn answer() -> Value {
     Value::from(Map::from_iter([("stdout".into(), Value::from("ok"))]))
+}
+
+/// Seconds for each task of a run of `count`, then the definition: for `tests/bench_workflow.py`, which has other engines play it.
+fn say(shape: &Shape, count: usize) {
+    let mut work = Work::new(shape, 1, count, 10_000_usize.div_ceil(count));
+    (0..ROUNDS).for_each(|_| work.measure());
+    println!("{}\n{}", work.best, (shape.text)(count));
 }
 
 /// Runs a shape of `count` tasks so often and says nothing: for a profiler. The difference between two numbers of runs
