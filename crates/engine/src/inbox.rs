@@ -147,13 +147,23 @@ impl Engine {
     /// knows yet what they are about.
     pub(crate) async fn answers_before(&self, deadline: Timestamp, confirmation: &str) {
         let mut waited = Duration::ZERO;
-        let matters = |flying: &Flying| {
-            flying.at < deadline && flying.about.as_ref().is_none_or(|about| about.eq_ignore_ascii_case(confirmation))
-        };
-        while waited < PATIENCE && locked(&self.inner.in_flight).since.values().any(matters) {
+        while waited < PATIENCE && self.has_answers_before(deadline, confirmation) {
             self.inner.runtime.sleep(LOOK).await;
             waited += LOOK;
         }
+    }
+
+    /// Whether anything was received that is not decided.
+    pub(crate) fn has_answers(&self) -> bool {
+        !locked(&self.inner.in_flight).since.is_empty()
+    }
+
+    /// Whether there are answers that this deadline waits for.
+    pub(crate) fn has_answers_before(&self, deadline: Timestamp, confirmation: &str) -> bool {
+        let matters = |flying: &Flying| {
+            flying.at < deadline && flying.about.as_ref().is_none_or(|about| about.eq_ignore_ascii_case(confirmation))
+        };
+        locked(&self.inner.in_flight).since.values().any(matters)
     }
 }
 

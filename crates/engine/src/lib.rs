@@ -73,7 +73,7 @@ pub use squall_expr::Limits as ExpressionLimits;
 use squall_content::Registry;
 use squall_model::{Clock, ExecutionId, Ids, Runner, Timestamp};
 use squall_store::Store;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -129,6 +129,7 @@ struct Inner {
     draining: AtomicBool,
     paces: Mutex<confirmation::limits::Paces>,
     in_flight: Mutex<inbox::InFlight>,
+    held: Mutex<HashSet<due::Key>>,
     anchor: Mutex<changes::Anchor>,
     /// Whether anybody may have a place among a few: nobody pays for giving back what nobody has.
     few: AtomicBool,
@@ -162,6 +163,7 @@ impl Engine {
                 draining: AtomicBool::new(false),
                 paces: Mutex::default(),
                 in_flight: Mutex::default(),
+                held: Mutex::default(),
                 seen: Mutex::default(),
                 wrong_factors: Mutex::default(),
                 link_codes: Mutex::default(),

@@ -1,11 +1,14 @@
 //! What is found out before people are asked: dry runs, and who is on call.
 
-use crate::desk::{Desk, rules, usual};
+use crate::desk::{Desk, rules, token, usual};
+use squall_engine::answers::Answering;
+use squall_engine::confirmation::decide::Verdict;
+use squall_engine::confirmation::declare::Way;
 use squall_engine::confirmation::{Record, State, policy};
 use squall_engine::preview::{self, Preview};
-use squall_engine::{OnHold, Refusal, Request};
+use squall_engine::{OnHold, Refusal, Request, Runtime};
 use squall_model::ExecutionId;
-use squall_store::{Item, ItemScope, Op};
+use squall_store::{Item, ItemScope, Op, Store};
 use std::time::Duration;
 
 /// One rule about an action, with what it shows and whom it asks.
@@ -416,6 +419,31 @@ fn an_answer_in_time_wins_although_it_is_looked_who_is_on_call() {
     desk.grant("bob", &record);
     desk.pass(Duration::from_secs(10));
     assert_eq!(desk.record_of(id).state, State::Released);
+}
+
+/// The deadline of a question waits for an answer that came before it, however long it is looked who is on call. The deadlines of
+/// others do not wait with it.
+#[test]
+fn other_deadlines_do_not_wait_for_a_look_up() {
+    let mut desk = on_call("bob");
+    let id = wipe(&mut desk);
+    let record = desk.record_of(id);
+    desk.pass(record.expires_at.since(desk.now()) - Duration::from_secs(59));
+    let other = desk.say("alice", "burn db2");
+    set(&mut desk, "rota", "slow");
+    desk.pass(record.expires_at.since(desk.now()) - Duration::from_millis(1));
+    let (engine, slot) = (desk.engine.clone(), record.id.to_string());
+    let answering = Answering { verdict: Verdict::Grant, rest: None, digest: None, response: None, way: Way::Api };
+    desk.executor
+        .handle()
+        .spawn(Box::pin(async move { drop(engine.answer_by(&slot, answering, &token("bob")).await) }));
+    let late = desk.record_of(other).expires_at.since(desk.now()) + Duration::from_millis(50);
+    desk.pass(late);
+    assert_eq!(desk.record_of(other).state, State::Expired, "its time is up, whoever else is being looked for");
+    assert_eq!(desk.record_of(id).state, State::Open, "an answer is on its way");
+    desk.pass(Duration::from_secs(10));
+    assert_eq!((desk.record_of(id).state, desk.status(id).as_str()), (State::Expired, "timeout"), "nobody is on call");
+    assert!(desk.store.due(desk.now(), 10).unwrap().is_empty(), "and nothing waits any more");
 }
 
 #[test]
