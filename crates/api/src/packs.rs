@@ -140,6 +140,7 @@ pub(crate) async fn register(api: State, caller: Caller, body: Payload) -> Resul
     authorize(&caller.who, Wish::ManagePacks)?;
     let kinds = kinds(&body.texts("types")?)?;
     let packs = body.texts("packs")?;
+    bring_back(&api, &packs)?;
     api.admin().reload().await.map_err(Fault::bad)?;
     let content = api.engine().content();
     let registry = content.registry();
@@ -151,6 +152,11 @@ pub(crate) async fn register(api: State, caller: Caller, body: Payload) -> Resul
     let chosen = |pack: &str| packs.is_empty() || packs.contains(&pack);
     let counts = kinds.into_iter().map(|kind| (kind, Value::from(count(api.engine(), kind, chosen))));
     Ok(answer::ok(Value::from_pairs(counts)))
+}
+
+/// What `packs.unload` took out of service comes back: these packs, or all when none is named.
+pub(crate) fn bring_back(api: &State, packs: &[&str]) -> Result<(), Fault> {
+    squall_content::load_again(packs, &api.settings().packs_dir).map_err(|error| Fault::broken(&error.to_string()))
 }
 
 fn count(engine: &Engine, kind: &str, chosen: impl Fn(&str) -> bool) -> u64 {

@@ -4,7 +4,7 @@ use crate::clothes::object;
 use crate::credentials::Caller;
 use crate::executions::{find, shown};
 use crate::fault::Fault;
-use crate::packs::counted;
+use crate::packs::{bring_back, counted};
 use crate::payload::Payload;
 use crate::query::Query;
 use crate::{Reloaded, State, answer, tokens};
@@ -19,6 +19,7 @@ use std::time::Duration;
 /// `POST /v1/squall/reload`: loads all content again.
 pub(crate) async fn reload(api: State, caller: Caller) -> Result<Response, Fault> {
     authorize(&caller.who, Wish::ManagePacks)?;
+    bring_back(&api, &[])?;
     let reloaded = api.admin().reload().await.map_err(Fault::bad)?;
     Ok(answer::ok(reported(&reloaded)))
 }

@@ -213,6 +213,48 @@ fn packs_are_installed_from_a_directory_and_removed() {
     fails(&server.run("squall", &["pack", "install", "file:///nowhere/at/all"]), 1, "nowhere");
 }
 
+/// A pack that is unloaded keeps its files, stays away over restarts and other packs' loads, and comes back when it is loaded.
+#[test]
+fn a_pack_is_unloaded_and_loaded_again() {
+    let mut server = Server::start();
+    for pack in ["ops", "other"] {
+        write_pack(&server, pack, &[("actions/a.yaml", "name: a\nrunner_type: noop\n")]);
+    }
+    server.ok("squall", &["reload"]);
+    let has = |server: &Server| server.run("squall", &["run", "ops.a"]).status.success();
+    let run = |server: &Server, args: &[&str]| server.json(&[&["run"], args, &["--json"]].concat());
+    let entry = run(&server, &["packs.show", "pack=ops"])["result"]["result"]["pack"].clone();
+    assert_eq!(
+        (&entry["ref"], &entry["content"]["actions"]),
+        (&json!("ops"), &json!({"count": 1, "resources": ["a"]}))
+    );
+    assert_eq!(run(&server, &["packs.show", "pack=nothing"])["result"]["result"], json!({"pack": null}));
+
+    assert_eq!(run(&server, &["packs.unload", "packs=ops"])["status"], "succeeded");
+    assert!(!has(&server) && server.data.join("packs/ops/pack.yaml").exists());
+    assert!(server.run("squall", &["run", "other.a"]).status.success());
+    run(&server, &["packs.load", "packs=other"]);
+    server.stop();
+    server.up();
+    assert!(!has(&server), "neither another pack nor a restart brings it back");
+    run(&server, &["packs.load", "packs=ops"]);
+    assert!(has(&server));
+    for bring_back in [&["squall", "reload"][..], &["st2ctl", "reload", "--register-all"]] {
+        run(&server, &["packs.unload", "packs=ops"]);
+        assert!(!has(&server));
+        server.ok(bring_back[0], &bring_back[1..]);
+        assert!(has(&server), "{bring_back:?}");
+    }
+    for (pack, why) in [
+        ("core", "Unregister includes an unregisterable pack - core."),
+        ("nothing", "Pack \"nothing\" is not installed"),
+    ] {
+        let refused = server.run("squall", &["run", "packs.unload", &format!("packs={pack}")]);
+        let told = format!("{}{}", text(&refused.stdout), text(&refused.stderr));
+        assert!(!refused.status.success() && told.contains(why), "{told}");
+    }
+}
+
 #[test]
 fn a_token_opens_the_api() {
     let server = Server::start();

@@ -37,6 +37,7 @@ pub use codes::CODES;
 pub use config::check_config;
 pub use definition::Definition;
 pub use install::{IndexEntry, Install, InstallError, Installed, InstalledPack, Limits, Origin, install, uninstall};
+pub use install::{load_again, unload};
 pub use load::{Loaded, Sources, check_pack, load};
 pub use pack::Pack;
 pub use policy::Policy;

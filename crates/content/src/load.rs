@@ -8,6 +8,7 @@
 
 use crate::builtin::RESERVED;
 use crate::files::PackFiles;
+use crate::install::is_unloaded;
 use crate::pack::{self, is_reference};
 use crate::reading::File;
 use crate::registry::Contents;
@@ -121,7 +122,7 @@ impl Loading {
         for dir in dirs {
             let name = dir.file_name().unwrap_or_default().to_string_lossy();
             let is_pack = dir.join("pack.yaml").exists() || FOLDERS.iter().any(|folder| dir.join(folder).is_dir());
-            if !name.starts_with('.') && name != "__pycache__" && is_pack {
+            if !name.starts_with('.') && name != "__pycache__" && is_pack && !is_unloaded(&dir) {
                 self.directory(&dir);
             }
         }

@@ -1,6 +1,8 @@
 //! Installing from repositories and directories made on the spot; nothing leaves this machine.
 
-use squall_content::{Install, InstallError, Installed, Limits, Origin, install, uninstall};
+use squall_content::{
+    Install, InstallError, Installed, Limits, Origin, Sources, install, load, load_again, uninstall, unload,
+};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -351,6 +353,34 @@ fn what_a_dead_installer_left_is_swept_away() {
     world.write(&format!("packs/.staging-{}-0/fetched/x", std::process::id()), "");
     world.install(&[&world.url("src")]).unwrap();
     assert_eq!(world.listing(), [format!(".staging-{}-0", std::process::id()), "ops".to_owned()]);
+}
+
+#[test]
+fn a_pack_that_is_installed_or_removed_is_not_out_of_service() {
+    let world = World::new();
+    world.pack("src", "ops", "1.0.0");
+    let loaded = || {
+        let sources = Sources { builtin: false, packs: vec![world.packs()], ..Sources::default() };
+        load(&sources).registry.pack("ops").is_some()
+    };
+    world.install(&[&world.url("src")]).unwrap();
+    assert!(loaded());
+    unload("ops", &world.packs()).unwrap();
+    assert!(!loaded());
+    world.install(&[&world.url("src")]).unwrap();
+    assert!(loaded());
+    unload("ops", &world.packs()).unwrap();
+    uninstall("ops", &world.packs()).unwrap();
+    world.pack("packs/ops", "ops", "1.0.0");
+    assert!(loaded());
+    unload("ops", &world.packs()).unwrap();
+    load_again(&["other"], &world.packs()).unwrap();
+    assert!(!loaded());
+    load_again::<&str>(&[], &world.packs()).unwrap();
+    assert!(loaded());
+    let refusal = |name: &str| unload(name, &world.packs()).unwrap_err().to_string();
+    assert_eq!(refusal("core"), "Unregister includes an unregisterable pack - core.");
+    assert_eq!(refusal("../src"), "Pack \"../src\" is not installed");
 }
 
 #[test]

@@ -4,9 +4,9 @@
 //! value, and its success makes the server load the packs before anybody hears of it.
 
 use serde::Deserialize;
-use squall_content::{Install, install, uninstall};
+use squall_content::{Install, InstallError, install, load_again, uninstall, unload};
 use squall_model::{ActionRef, Map, Str, Timestamp, Value};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What the child is told on standard input.
@@ -36,9 +36,13 @@ pub fn run_pack_job(job: &PackJob) -> Result<Value, String> {
     match &*job.action.name {
         "install" => install_packs(job).map(|(result, _)| result),
         "download" => install_packs(job).map(|(_, results)| results),
-        "uninstall" | "delete" => uninstall_packs(job),
+        "uninstall" | "delete" => each(job, "Removed", uninstall),
+        "unload" => each(job, "Unloaded", unload),
         // Loading is what the server does after every pack job.
-        "load" => Ok(Value::from_pairs([("message", "All packs are loaded.")])),
+        "load" => {
+            load_again(&names(job), &job.packs_dir).map_err(|e| e.to_string())?;
+            Ok(Value::from_pairs([("message", "All packs are loaded.")]))
+        }
         _ => Err(format!("`{}` is not available in this version", job.action)),
     }
 }
@@ -92,15 +96,16 @@ fn install_packs(job: &PackJob) -> Result<(Value, Value), String> {
     Ok((Value::from_pairs([("output", output)]), results.into()))
 }
 
-fn uninstall_packs(job: &PackJob) -> Result<Value, String> {
+/// Does the same to every pack that is named.
+fn each(job: &PackJob, done: &str, change: fn(&str, &Path) -> Result<(), InstallError>) -> Result<Value, String> {
     let names = names(job);
     if names.is_empty() {
         return Err("no packs are named".into());
     }
     for name in &names {
-        uninstall(name, &job.packs_dir).map_err(|e| e.to_string())?;
+        change(name, &job.packs_dir).map_err(|e| e.to_string())?;
     }
-    Ok(Value::from_pairs([("message", format!("Removed {}", names.join(", ")))]))
+    Ok(Value::from_pairs([("message", format!("{done} {}", names.join(", ")))]))
 }
 
 fn now() -> Timestamp {

@@ -13,6 +13,7 @@ mod gate;
 mod place;
 mod source;
 mod tree;
+mod unloaded;
 
 use crate::builtin::RESERVED;
 use crate::files::PackFiles;
@@ -25,6 +26,8 @@ use source::{Place, Wanted};
 use squall_model::PackName;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub(crate) use unloaded::is_unloaded;
+pub use unloaded::{load_again, unload};
 
 /// What installing may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +188,9 @@ pub enum InstallError {
     /// To be removed, but part of squall; the text is StackStorm's.
     #[error("Uninstall includes an uninstallable pack - {0}.")]
     Uninstallable(String),
+    /// To be unloaded, but part of squall; the text is StackStorm's.
+    #[error("Unregister includes an unregisterable pack - {0}.")]
+    Unregisterable(String),
     /// Files could not be written.
     #[error("cannot {task} {path}: {source}")]
     Files {

@@ -1,6 +1,6 @@
 //! Putting a pack in its place: staging, the record of its origin, and the one rename that counts.
 
-use super::{InstallError, Limits, tree};
+use super::{InstallError, Limits, tree, unloaded};
 use squall_model::{Value, from_json, to_json};
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -167,6 +167,8 @@ pub(super) fn put(
     } else {
         fs::rename(staged, target).map_err(InstallError::files("put in place", target))?;
     }
+    // A pack that is installed is wanted.
+    unloaded::forget(name, packs_dir)?;
     if let Ok(dir) = File::open(packs_dir) {
         // The rename has happened; making it durable at once is a courtesy that some file systems refuse.
         let _ = dir.sync_all();
@@ -204,6 +206,7 @@ pub(super) fn remove(name: &str, packs_dir: &Path) -> Result<(), InstallError> {
     let target = packs_dir.join(name);
     let about = fs::symlink_metadata(&target).map_err(|_| InstallError::NotInstalled(name.to_owned()))?;
     let _lock = Lock::take(name, packs_dir)?;
+    unloaded::forget(name, packs_dir)?;
     if about.is_symlink() {
         return fs::remove_file(&target).map_err(InstallError::files("remove", &target));
     }

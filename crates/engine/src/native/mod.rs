@@ -28,6 +28,7 @@ pub(crate) fn find(action: &Action) -> Option<Native> {
         "core.uuid" => records::uuid,
         "packs.get" => records::pack,
         "packs.info" => records::pack_origin,
+        "packs.show" => records::pack_entry,
         "st2.actions.list" => records::actions,
         "st2.executions.get" => records::execution,
         "st2.executions.get_root" => records::root,

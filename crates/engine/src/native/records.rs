@@ -3,7 +3,8 @@
 use super::{python, python_error, text};
 use crate::turn::Turn;
 use crate::{report, view};
-use squall_model::{Execution, ExecutionId, Ids, Map, Outcome, Str, Value};
+use squall_content::{Pack, Registry};
+use squall_model::{ActionRef, Execution, ExecutionId, Ids, Map, Outcome, Str, Value};
 use squall_store::{Filter, Page};
 
 /// Records listed when nobody says how many.
@@ -166,8 +167,31 @@ pub(super) fn pack(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> O
     let Some(pack) = turn.around.content.registry().pack(name) else {
         return python_error(&format!("Pack \"{name}\" is not installed."));
     };
-    let texts = |all: &[Str]| Value::from(all.iter().map(|t| Value::from(t.clone())).collect::<Vec<_>>());
-    let manifest = Value::from_pairs([
+    let mut manifest = known_of(pack);
+    manifest.extend([
+        ("contributors".into(), texts(&pack.contributors)),
+        ("dependencies".into(), texts(&pack.dependencies)),
+        ("stackstorm_version".into(), pack.stackstorm_version.clone().into()),
+        ("python_versions".into(), texts(&pack.python_versions)),
+    ]);
+    python(Value::from_pairs([("pack", Value::from(manifest)), ("git_status", installed(pack).into())]))
+}
+
+/// `{pack: entry}` as an index of packs has it, of a pack that is loaded; null for one that is not, as StackStorm answers for what its
+/// index does not know. There is no index on the network.
+pub(super) fn pack_entry(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    let registry = turn.around.content.registry();
+    let entry = registry.pack(text(own, "pack")).map(|pack| {
+        let mut entry = known_of(pack);
+        entry.insert("content".into(), contents(registry, &pack.reference));
+        Value::from(entry)
+    });
+    python(Value::from_pairs([("pack", entry.unwrap_or_default())]))
+}
+
+/// What every list of packs tells of one.
+fn known_of(pack: &Pack) -> Map {
+    let fields = [
         ("ref", Value::from(&*pack.reference)),
         ("name", pack.name.clone().into()),
         ("description", pack.description.clone().into()),
@@ -175,12 +199,32 @@ pub(super) fn pack(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> O
         ("author", pack.author.clone().into()),
         ("email", pack.email.clone().into()),
         ("keywords", texts(&pack.keywords)),
-        ("contributors", texts(&pack.contributors)),
-        ("dependencies", texts(&pack.dependencies)),
-        ("stackstorm_version", pack.stackstorm_version.clone().into()),
-        ("python_versions", texts(&pack.python_versions)),
-    ]);
-    python(Value::from_pairs([("pack", manifest), ("git_status", installed(pack).into())]))
+    ];
+    fields.into_iter().map(|(name, value)| (name.into(), value)).collect()
+}
+
+fn texts(all: &[Str]) -> Value {
+    all.iter().map(|text| Value::from(text.clone())).collect::<Vec<_>>().into()
+}
+
+/// How many things of each kind a pack has, and their names; kinds that it does not have are left out.
+fn contents(registry: &Registry, pack: &str) -> Value {
+    fn names<'r>(all: impl Iterator<Item = &'r ActionRef>, pack: &str) -> Vec<Value> {
+        all.filter(|reference| *reference.pack == *pack).map(|reference| (&*reference.name).into()).collect()
+    }
+    let kinds = [
+        ("actions", names(registry.actions.keys(), pack)),
+        ("aliases", names(registry.aliases.keys(), pack)),
+        ("policies", names(registry.policies.keys(), pack)),
+        ("rules", names(registry.rules.keys(), pack)),
+        ("sensors", names(registry.sensors.keys(), pack)),
+        ("triggers", names(registry.trigger_types.keys(), pack)),
+    ];
+    let kinds = kinds.into_iter().filter(|(_, names)| !names.is_empty());
+    Value::from_pairs(kinds.map(|(kind, names)| {
+        let count = names.len() as u64;
+        (kind, Value::from_pairs([("count", Value::from(count)), ("resources", names.into())]))
+    }))
 }
 
 /// Where a pack came from, in one line for each.
@@ -192,7 +236,7 @@ pub(super) fn pack_origin(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Ma
     }
 }
 
-fn installed(pack: &squall_content::Pack) -> String {
+fn installed(pack: &Pack) -> String {
     match pack.is_builtin {
         true => format!("`{}` {} is part of squall", pack.reference, pack.version),
         false => format!("`{}` {} is installed in {}", pack.reference, pack.version, pack.path.display()),
