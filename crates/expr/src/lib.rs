@@ -8,6 +8,7 @@
 //! Parse once ([`yaql::parse`], [`jinja::Template::compile`], [`text::Template::compile`]), when content is loaded; evaluate often.
 
 mod error;
+mod escapes;
 mod host;
 mod limits;
 

@@ -6,6 +6,7 @@
 
 use super::syntax;
 use crate::Error;
+use crate::escapes::escape;
 use num_bigint::BigInt;
 use squall_model::Value;
 use std::borrow::Cow;
@@ -401,54 +402,23 @@ fn unescape(raw: &str) -> Cow<'_, str> {
         return Cow::Borrowed(raw);
     }
     let mut out = String::with_capacity(raw.len());
-    let mut chars = raw.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        let rest = chars.as_str();
-        let Some(c) = chars.next() else {
-            out.push('\\');
-            break;
-        };
-        let hex = match c {
-            'x' => 2,
-            'u' => 4,
-            'U' => 8,
-            _ => 0,
-        };
-        if hex > 0 {
-            let digits: String = rest[1..].chars().take(hex).take_while(char::is_ascii_hexdigit).collect();
-            let code = if digits.len() == hex { u32::from_str_radix(&digits, 16).ok() } else { None };
-            match code.and_then(char::from_u32) {
-                Some(c) => {
-                    out.push(c);
-                    chars.nth(hex - 1);
-                }
-                None => out.extend(['\\', c]),
+    let mut rest = raw;
+    while let Some((plain, behind)) = rest.split_once('\\') {
+        out.push_str(plain);
+        rest = match escape(behind) {
+            Some(read) => {
+                out.extend(read.char);
+                &behind[read.length..]
             }
-            continue;
-        }
-        match c {
-            'n' => out.push('\n'),
-            't' => out.push('\t'),
-            'r' => out.push('\r'),
-            'a' => out.push('\x07'),
-            'b' => out.push('\x08'),
-            'f' => out.push('\x0c'),
-            'v' => out.push('\x0b'),
-            '\n' => {}
-            '\\' | '\'' | '"' => out.push(c),
-            '0'..='7' => {
-                let octal: String = rest.chars().take(3).take_while(|c| ('0'..='7').contains(c)).collect();
-                out.extend(u32::from_str_radix(&octal, 8).ok().and_then(char::from_u32));
-                for _ in 1..octal.len() {
-                    chars.next();
-                }
+            None => {
+                // The backslash stays, and so does what stands behind it.
+                let next = behind.chars().next();
+                out.push('\\');
+                out.extend(next);
+                &behind[next.map_or(0, char::len_utf8)..]
             }
-            c => out.extend(['\\', c]),
-        }
+        };
     }
+    out.push_str(rest);
     Cow::Owned(out)
 }

@@ -4,6 +4,7 @@
 
 use super::python_number;
 use crate::Error;
+use crate::escapes::escape;
 use squall_model::{Map, Special, Str, Value};
 
 /// How deep a literal may nest.
@@ -241,37 +242,16 @@ impl<'a> Reader<'a> {
                 out.extend(['\\', escaped]);
                 continue;
             }
-            match escaped {
-                'n' => out.push('\n'),
-                't' => out.push('\t'),
-                'r' => out.push('\r'),
-                'a' => out.push('\x07'),
-                'b' => out.push('\x08'),
-                'f' => out.push('\x0c'),
-                'v' => out.push('\x0b'),
-                '\n' => {}
-                '\\' | '\'' | '"' => out.push(escaped),
-                'x' | 'u' | 'U' => {
-                    let digits = match escaped {
-                        'x' => 2,
-                        'u' => 4,
-                        _ => 8,
-                    };
-                    let hex: String = chars.clone().take(digits).map(|(_, c)| c).collect();
-                    let code = u32::from_str_radix(&hex, 16).ok().filter(|_| hex.chars().count() == digits);
-                    out.push(code.and_then(char::from_u32).ok_or_else(|| self.invalid())?);
-                    chars.nth(digits - 1);
-                }
-                '0'..='7' => {
-                    let mut code = escaped.to_digit(8).unwrap_or(0);
-                    for _ in 0..2 {
-                        let Some(digit) = chars.clone().next().and_then(|(_, c)| c.to_digit(8)) else { break };
-                        code = code * 8 + digit;
+            match escape(&body[at + 1..]) {
+                Some(read) => {
+                    out.extend(read.char);
+                    // The first of its characters is taken already.
+                    while chars.clone().next().is_some_and(|(next, _)| next < at + 1 + read.length) {
                         chars.next();
                     }
-                    out.extend(char::from_u32(code));
                 }
-                other => out.extend(['\\', other]),
+                None if matches!(escaped, 'x' | 'u' | 'U') => return Err(self.invalid()),
+                None => out.extend(['\\', escaped]),
             }
         }
         Err(Error::new("SyntaxError", "unterminated string literal"))
