@@ -7,16 +7,16 @@
 
 mod machine;
 
-use machine::{Counted, Tokio, WallClock};
-use squall_content::{Registry, Sources};
+use machine::{House, house, registry};
 use squall_engine::answers::Answering;
 use squall_engine::confirmation::decide::{Outcome, Verdict};
 use squall_engine::confirmation::declare::Way;
 use squall_engine::confirmation::{Policy, Record, State, policy};
-use squall_engine::{Engine, Parts, Principal, Request, Role, Settings, Via};
+use squall_engine::{Principal, Request, Role, Via};
 use squall_model::{ActionRef, ExecutionId, Map, from_json};
-use squall_store::sqlite::{Options, Sqlite};
+use squall_store::sqlite::Options;
 use squall_store::{Batch, Op, Store, User};
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,11 +24,6 @@ use tokio::sync::watch;
 
 /// The program itself uses as many.
 const THREADS: usize = 2;
-
-fn registry() -> Registry {
-    static READ: std::sync::OnceLock<Registry> = std::sync::OnceLock::new();
-    READ.get_or_init(|| squall_content::load(&Sources { builtin: true, ..Sources::default() }).registry).clone()
-}
 
 fn rules(text: &str) -> Arc<Policy> {
     let (policy, problems) = policy::read(&[("bench.yaml".into(), text.into())]);
@@ -49,29 +44,26 @@ fn two_hundred() -> String {
 const ASK: &str =
     "version: 1\nrules:\n  - {id: echo, when: {action: [core.echo]}, require: [{who: requester}], timeout: TIMEOUT}\n";
 
-struct House {
-    engine: Engine,
-    store: Arc<Sqlite>,
-    _dir: tempfile::TempDir,
+/// A server whose deadlines fire, until it is dropped.
+struct Running {
+    house: House,
     _stop: watch::Sender<bool>,
 }
 
-fn house(dir: &Path, policy: Arc<Policy>) -> House {
-    let dir = tempfile::tempdir_in(dir).expect("a directory");
-    let store = Arc::new(Sqlite::open(dir.path(), &Options::default()).expect("opens"));
-    let engine = Engine::new(Parts {
-        store: store.clone(),
-        clock: Arc::new(WallClock(Instant::now())),
-        ids: Arc::new(Counted::default()),
-        runtime: Arc::new(Tokio(tokio::runtime::Handle::current())),
-        settings: Settings::default(),
-        registry: registry(),
-        policy,
-    });
+impl Deref for Running {
+    type Target = House;
+
+    fn deref(&self) -> &House {
+        &self.house
+    }
+}
+
+fn running(dir: &Path, policy: Arc<Policy>) -> Running {
+    let house = house(dir, &Options::default(), policy);
     let (stop, stopped) = watch::channel(false);
-    let due = engine.clone();
+    let due = house.engine.clone();
     tokio::spawn(async move { due.run_due(stopped).await });
-    House { engine, store, _dir: dir, _stop: stop }
+    Running { house, _stop: stop }
 }
 
 fn who(user: &str) -> Principal {
@@ -100,7 +92,7 @@ async fn gate_cost(dir: &Path) {
     const RUNS: usize = 3_000;
     let mut medians = Vec::new();
     for text in ["version: 1\nrules: []\n".to_owned(), two_hundred()] {
-        let house = house(dir, rules(&text));
+        let house = running(dir, rules(&text));
         let mut times = Vec::with_capacity(RUNS);
         for n in 0..RUNS {
             let asked = Instant::now();
@@ -152,7 +144,7 @@ async fn open(house: &House, total: usize) -> Vec<(String, ExecutionId)> {
 async fn answers(dir: &Path) {
     const RATE: usize = 200;
     const TOTAL: usize = 2_000;
-    let house = house(dir, rules(&ASK.replace("TIMEOUT", "1h")));
+    let house = running(dir, rules(&ASK.replace("TIMEOUT", "1h")));
     for n in 0..TOTAL / 20 {
         user(&house, &format!("u{n}")).await;
     }
@@ -197,7 +189,7 @@ fn processor() -> Duration {
 /// Many open questions: memory, idleness, deadlines among them.
 async fn many(dir: &Path, total: usize) {
     const ENDING: usize = 2_000;
-    let house = house(dir, rules(&ASK.replace("TIMEOUT", "6d")));
+    let house = running(dir, rules(&ASK.replace("TIMEOUT", "6d")));
     for n in 0..total / 20 {
         user(&house, &format!("u{n}")).await;
     }

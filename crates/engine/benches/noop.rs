@@ -6,22 +6,16 @@
 
 mod machine;
 
-use machine::{Counted, Tokio, WallClock};
-use squall_content::{Registry, Sources};
-use squall_engine::{Engine, Parts, Principal, Request, Role, Settings, Via};
+use machine::{House, house};
+use squall_engine::{Engine, Principal, Request, Role, Via};
 use squall_model::{ActionRef, Map, Status};
-use squall_store::sqlite::{Options, Sqlite, Synchronous};
+use squall_store::sqlite::{Options, Synchronous};
 use squall_store::{Filter, Page, Store};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The program itself uses as many.
 const THREADS: usize = 2;
-
-fn builtin() -> Registry {
-    squall_content::load(&Sources { builtin: true, ..Sources::default() }).registry
-}
 
 fn request() -> Request {
     let who = Principal { user: "admin".into(), role: Role::Admin, via: Via::Token };
@@ -61,21 +55,12 @@ async fn call(engine: &Engine, total: usize, callers: usize) -> Times {
 }
 
 async fn measure(dir: &Path, synchronous: Synchronous, total: usize, callers: usize) {
-    let dir = tempfile::tempdir_in(dir).expect("a directory");
     let options = Options { synchronous, ..Options::default() };
-    let store = Arc::new(Sqlite::open(dir.path(), &options).expect("opens"));
-    let engine = Engine::new(Parts {
-        store: store.clone(),
-        clock: Arc::new(WallClock(Instant::now())),
-        ids: Arc::new(Counted::default()),
-        runtime: Arc::new(Tokio(tokio::runtime::Handle::current())),
-        settings: Settings::default(),
-        registry: builtin(),
-        policy: Default::default(),
-    });
-    call(&engine, total / 20, callers).await;
+    let house = house(dir, &options, Default::default());
+    let House { engine, store, .. } = &house;
+    call(engine, total / 20, callers).await;
     let start = Instant::now();
-    let mut times = call(&engine, total, callers).await;
+    let mut times = call(engine, total, callers).await;
     let rate = total as f64 / start.elapsed().as_secs_f64();
     let (p50, p99) = (times.at(0.5), times.at(0.99));
     println!(

@@ -58,17 +58,7 @@ impl Engine {
         };
         let lookup = self.run_lookup(&execution.request.context);
         let asker = self.asker(&content, execution.created);
-        let wanted = [Wanted {
-            execution: &execution,
-            action: &action,
-            alias: None,
-            root: &execution,
-            params: &params,
-            secrets,
-            covered: Default::default(),
-            command: None,
-            call: &request.confirm,
-        }];
+        let wanted = [Wanted { call: &request.confirm, ..Wanted::new(&execution, &action, &params, secrets) }];
         let demanded = match asker.demand(&wanted[0], &lookup.lookup()) {
             Err(text) => return Ok(Preview::Refused(text)),
             Ok(demanded) => [demanded],

@@ -9,7 +9,6 @@ use crate::{Content, Engine, gates, locked, params};
 use squall_content::{Action, Alias};
 use squall_model::{ActionRef, Again, Execution, ExecutionId, Map, ReplyTo, Status, Timestamp, Value};
 use squall_store::{Filter, Op, Page};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use crate::confirmation::policy::Source;
@@ -240,15 +239,10 @@ impl Engine {
         let wanted: Vec<Wanted<'_>> = known
             .iter()
             .map(|(action, params, execution, secrets)| Wanted {
-                execution,
-                action,
                 alias: asking.alias,
-                root: execution,
-                params,
-                secrets: secrets.clone(),
-                covered: BTreeSet::new(),
                 command: asking.command.map(str::to_owned),
                 call: asking.confirm,
+                ..Wanted::new(execution, action, params, secrets.clone())
             })
             .collect();
         let mut demanded = Vec::with_capacity(wanted.len());
@@ -312,17 +306,7 @@ impl Engine {
         let Final::Known(action, params, execution, secrets) = self.final_params(&content, passed)? else {
             return Ok(Vec::new());
         };
-        let wanted = Wanted {
-            execution: &execution,
-            action: &action,
-            alias: None,
-            root: &execution,
-            params: &params,
-            secrets,
-            covered: BTreeSet::new(),
-            command: None,
-            call: &request.confirm,
-        };
+        let wanted = Wanted { call: &request.confirm, ..Wanted::new(&execution, &action, &params, secrets) };
         let lookup = self.run_lookup(&execution.request.context);
         let asker = self.asker(&content, execution.created);
         let demanded = asker.demand(&wanted, &lookup.lookup()).map_err(Refusal::Invalid)?;

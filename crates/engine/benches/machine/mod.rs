@@ -1,11 +1,46 @@
-//! The machine that the engine is measured on: tokio, the wall clock, cheap ids.
+//! The machine that the engine is measured on: tokio, the wall clock, cheap ids; and a server on it.
 
-use squall_engine::Runtime;
+use squall_content::{Registry, Sources};
+use squall_engine::confirmation::Policy;
+use squall_engine::{Engine, Parts, Runtime, Settings};
 use squall_model::{Clock, ExecutionId, Future, Ids, Timestamp};
+use squall_store::sqlite::{Options, Sqlite};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub struct Tokio(pub tokio::runtime::Handle);
+/// A server with the built-in packs, on a store of its own that goes when it does.
+pub struct House {
+    pub engine: Engine,
+    pub store: Arc<Sqlite>,
+    _dir: tempfile::TempDir,
+}
+
+/// The built-in packs, read once.
+pub fn registry() -> Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    let read = || squall_content::load(&Sources { builtin: true, ..Sources::default() }).registry;
+    REGISTRY.get_or_init(read).clone()
+}
+
+/// Must be called inside of tokio.
+pub fn house(dir: &Path, options: &Options, policy: Arc<Policy>) -> House {
+    let dir = tempfile::tempdir_in(dir).expect("a directory");
+    let store = Arc::new(Sqlite::open(dir.path(), options).expect("opens"));
+    let engine = Engine::new(Parts {
+        store: store.clone(),
+        clock: Arc::new(WallClock(Instant::now())),
+        ids: Arc::new(Counted::default()),
+        runtime: Arc::new(Tokio(tokio::runtime::Handle::current())),
+        settings: Settings::default(),
+        registry: registry(),
+        policy,
+    });
+    House { engine, store, _dir: dir }
+}
+
+struct Tokio(tokio::runtime::Handle);
 
 impl Runtime for Tokio {
     fn spawn(&self, task: Future<'static, ()>) {
@@ -17,7 +52,7 @@ impl Runtime for Tokio {
     }
 }
 
-pub struct WallClock(pub Instant);
+struct WallClock(Instant);
 
 fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
@@ -35,7 +70,7 @@ impl Clock for WallClock {
 
 /// Ids that differ and look like real ones; nothing here needs to be unpredictable.
 #[derive(Default)]
-pub struct Counted(AtomicU32, AtomicU64);
+struct Counted(AtomicU32, AtomicU64);
 
 impl Ids for Counted {
     fn execution(&self) -> ExecutionId {

@@ -390,5 +390,4 @@ impl<'a> Deciding<'a> {
 }
 
 #[cfg(test)]
-#[path = "decide_tests.rs"]
 mod tests;

@@ -83,15 +83,10 @@ impl<'a> Turn<'a> {
         let root = self.root();
         let alias = asking::alias_of(execution, self.around.content);
         let wanted = Wanted {
-            execution,
-            action,
             alias: alias.as_deref(),
             root: root.as_ref().unwrap_or(execution),
-            params: all,
-            secrets,
             covered: execution.parent.map(|parent| self.covered(parent)).unwrap_or_default(),
-            command: None,
-            call: &Value::Null,
+            ..Wanted::new(execution, action, all, secrets)
         };
         let host = self.lookup(&execution.request.context);
         self.asker().demand(&wanted, &host)
@@ -171,17 +166,7 @@ impl<'a> Turn<'a> {
             return Ok(child);
         }
         let root = self.root().ok_or("its workflow cannot be found")?;
-        let wanted = [Wanted {
-            execution: &child,
-            action: &action,
-            alias: None,
-            root: &root,
-            params: &all,
-            secrets,
-            covered: BTreeSet::new(),
-            command: None,
-            call: &Value::Null,
-        }];
+        let wanted = [Wanted { root: &root, ..Wanted::new(&child, &action, &all, secrets) }];
         let asker = self.asker();
         let Some(joined) = asker.join(&wanted, &[demanded])? else { return Ok(child) };
         match asker.open(&wanted, joined, &Before::default())? {
@@ -212,17 +197,7 @@ impl<'a> Turn<'a> {
         let alias = asking::alias_of(&next, self.around.content);
         let asker = self.asker();
         let decision = {
-            let wanted = [Wanted {
-                execution: &next,
-                action,
-                alias: alias.as_deref(),
-                root: &next,
-                params: &all,
-                secrets,
-                covered: BTreeSet::new(),
-                command: None,
-                call,
-            }];
+            let wanted = [Wanted { alias: alias.as_deref(), call, ..Wanted::new(&next, action, &all, secrets) }];
             let demanded = asker.demand(&wanted[0], &self.lookup(&next.request.context))?;
             // What nobody is asked about passes the gate once more when it starts.
             let joined = if demanded.is_nothing() { None } else { asker.join(&wanted, &[demanded])? };
