@@ -152,3 +152,29 @@ fn a_way_through_a_workflow_is_played_and_judged() {
     assert_eq!(workflow(dir.path(), &["simulate", "drain.yaml", "--script", "wrong.yaml"]).0, 1);
     assert_eq!(workflow(dir.path(), &["simulate", "drain.yaml", "--expect", "failed"]).0, 1);
 }
+
+/// What never ends and what grows each time it goes round stops with a sentence, in bounded memory.
+#[test]
+fn a_simulation_without_end_is_stopped_within_its_bounds() {
+    let orquesta = "version: 1.0\nvars: [{l: []}]\ntasks:\n  begin: {next: [{do: a}]}\n  a: {action: core.noop, next: [{publish: [{l: '<% ctx(l) + [1] %>'}], do: a}]}\n";
+    let mistral = "version: '2.0'\nops.w:\n  input: [{l: []}]\n  tasks:\n    begin: {on-success: a}\n    a: {action: core.noop, publish: {l: '<% $.l + [1] %>'}, on-success: a}\n";
+    let chain = |publish: &str| {
+        format!("chain:\n  - {{name: a, ref: core.noop, {publish}on-success: a}}\nvars: {{l: 'x'}}\ndefault: a\n")
+    };
+    let files = [
+        ("orquesta.yaml", orquesta.to_owned(), "MiB of variables and results"),
+        ("mistral.yaml", mistral.to_owned(), "MiB of variables and results"),
+        ("chain.yaml", chain("publish: {l: \"{{ l }}{{ 'x' * 5000 }}\"}, "), "MiB of variables and results"),
+        ("reports.yaml", chain(""), "it was stopped after 50000 reports"),
+    ];
+    for (name, text, expected) in files {
+        let dir = with_files(&[(name, &text)]);
+        // Beyond two gigabytes of addresses the program would be ended by the system.
+        let limited =
+            format!("ulimit -v 2000000; exec '{}' workflow simulate {name} > played", env!("CARGO_BIN_EXE_squall"));
+        let output = Command::new("sh").current_dir(dir.path()).args(["-c", &limited]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{name}: {told}");
+        assert!(told.contains(expected), "{name}: {told}");
+    }
+}

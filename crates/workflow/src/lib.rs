@@ -52,6 +52,7 @@ pub mod standard;
 pub mod state;
 pub mod step;
 mod variables;
+mod weight;
 
 pub use codes::CODES;
 pub use definition::{Definition, LoadOptions};

@@ -8,6 +8,7 @@
 //! not run, and a second beginning give no facts.
 
 use crate::state::Own;
+use crate::weight::weight;
 use crate::{Definition, Fact, Host, Offer, Run, RunId, State, Stimulus, TimerId, chain, mistral, orquesta};
 use squall_model::{Status, Value};
 use std::sync::Arc;
@@ -15,6 +16,13 @@ use std::sync::Arc;
 /// How many facts one stimulus may cause. Definitions that turn round without ever waiting for an action (a loop over
 /// an empty list) end here instead of filling the disk.
 pub const MAX_FACTS: usize = 250_000;
+
+/// What the facts of one stimulus may weigh, in bytes of memory, once there are [`WEIGHED`] of them: such a loop may also add to
+/// a list each time, and every one of those lists is kept.
+pub const MAX_WEIGHT: usize = 256 << 20;
+
+/// So many facts are not weighed, since nearly every step has fewer.
+const WEIGHED: usize = 1_000;
 
 /// A language: how it decides and what it remembers.
 pub(crate) trait Front: Sized {
@@ -39,6 +47,7 @@ pub(crate) struct Step<'a, F: Front> {
     run: &'a mut Run,
     state: &'a mut F::State,
     facts: Vec<Fact>,
+    weight: usize,
 }
 
 impl<'a, F: Front> Step<'a, F> {
@@ -56,6 +65,9 @@ impl<'a, F: Front> Step<'a, F> {
     pub fn emit(&mut self, fact: Fact) {
         self.run.apply(&fact);
         F::apply(self.definition, self.run, self.state, &fact);
+        if self.facts.len() >= WEIGHED {
+            self.weight += weight(&fact);
+        }
         self.facts.push(fact);
     }
 
@@ -82,7 +94,7 @@ impl<'a, F: Front> Step<'a, F> {
 
     /// Whether this step has said more than a sane definition makes it say; the language then fails the run.
     pub fn is_exhausted(&self) -> bool {
-        self.facts.len() >= MAX_FACTS
+        self.facts.len() >= MAX_FACTS || self.weight >= MAX_WEIGHT
     }
 }
 
@@ -128,7 +140,7 @@ pub(crate) fn drive<F: Front, R>(
     host: &dyn Host,
     decide: impl FnOnce(&mut Step<'_, F>) -> R,
 ) -> (Vec<Fact>, R) {
-    let mut step = Step::<F> { definition, host, run, state, facts: Vec::new() };
+    let mut step = Step::<F> { definition, host, run, state, facts: Vec::new(), weight: 0 };
     let answer = decide(&mut step);
     (step.facts, answer)
 }

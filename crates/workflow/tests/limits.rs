@@ -1,7 +1,7 @@
 //! Definitions that would go on for ever, or grow without bound, end with an error instead.
 
 use serde_json::{Value, json};
-use squall_workflow::simulate::mistral;
+use squall_workflow::simulate::{chain, mistral, orquesta};
 
 fn run(definition: &str) -> Value {
     mistral(&json!({"definition": format!("version: '2.0'\n{definition}"), "workflow": "w", "input": {}}))
@@ -23,6 +23,22 @@ fn a_loop_that_never_waits_for_an_action() {
     );
     assert_eq!(end["state"], "ERROR");
     assert_eq!(end["state_info"], "the workflow goes round without ever waiting for an action");
+}
+
+/// Recorded cases are bounded as well, in each language.
+#[test]
+fn a_loop_that_never_ends() {
+    let mistral = run("w:\n  tasks:\n    s: {on-success: t}\n    t: {action: demo.act, on-success: t}\n");
+    let orquesta = orquesta(&json!({
+        "definition": "version: 1.0\ntasks:\n  s: {next: [{do: t}]}\n  t: {action: demo.act, next: [{do: t}]}\n",
+    }));
+    let chain = chain(&json!({"definition": "chain: [{name: t, ref: demo.act, on-success: t}]\ndefault: t\n"}));
+    for end in [mistral, orquesta, chain] {
+        let error = &end["engine_error"];
+        assert_eq!(error["type"], "Endless", "{error}");
+        let text = error["message"].as_str().unwrap();
+        assert!(text.starts_with("the simulation does not come to an end; it was stopped after"), "{text}");
+    }
 }
 
 #[test]

@@ -166,6 +166,9 @@ impl Simulate {
     fn judge(&self, report: &Report, expect: &Json) -> Done {
         let wanted = self.expect.as_deref().or(expect.get("status").and_then(Json::as_str)).unwrap_or("succeeded");
         let wanted: Status = wanted.parse().map_err(|_| Stop::Usage(format!("`{wanted}` is no status")))?;
+        if let Some(why) = &report.stopped {
+            return Err(Stop::Failed(why.clone()));
+        }
         let mut differences = Vec::new();
         if report.status != wanted {
             differences.push(format!("it is {}, not {wanted}", report.status));

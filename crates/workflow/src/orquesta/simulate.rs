@@ -7,15 +7,12 @@
 use super::engine::{Engine, Event};
 use super::offer::Offered;
 use super::{Definition, ErrorEntry, Habits, Refusal, RerunRequest, Spec, State, Status, inspect};
+use crate::simulate::bound::Bound;
 use serde_json::{Map as Json, Value as J, json};
 use squall_expr::NoHost;
 use squall_model::{Map, Value, from_json, to_json};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-
-/// A definition that turns round for ever ends the simulation here.
-/// It leaves room for the largest workflows that the server is made for; a loop that adds to a list each time keeps all of those lists.
-const MAX_REPORTS: usize = 20_000;
 
 /// Runs one case: `definition`, `input`, `context`, `script`, `commands`, or `ops`. With `reload` the engine is
 /// written out and read back before each step.
@@ -167,6 +164,9 @@ struct Driver<'c> {
     order: Vec<J>,
     trace: Vec<J>,
     reload: bool,
+    bound: Bound,
+    /// Facts and entries of the trace that are counted already.
+    counted: (usize, usize),
 }
 
 /// An engine call that failed: what the reference raises.
@@ -191,6 +191,8 @@ impl<'c> Driver<'c> {
             order: Vec::new(),
             trace: Vec::new(),
             reload: false,
+            bound: Bound::default(),
+            counted: (0, 0),
         }
     }
 
@@ -231,9 +233,7 @@ impl<'c> Driver<'c> {
                 self.command()?;
             }
             let offered = self.offer()?;
-            if self.done > MAX_REPORTS {
-                return Err(Raised("Endless".into(), "the simulation does not come to an end".into()));
-            }
+            self.is_bounded()?;
             if let Some(unit) = self.queue.pop_front() {
                 let (status, result) = self.scripted(&unit);
                 self.report(&unit, status, result)?;
@@ -243,6 +243,18 @@ impl<'c> Driver<'c> {
                 }
                 self.command()?;
             }
+        }
+    }
+
+    /// Counts what was kept since the last time; one that does not come to an end is stopped.
+    fn is_bounded(&mut self) -> Result<(), Raised> {
+        let (facts, told) = self.counted;
+        self.engine.log().iter().skip(facts).for_each(|fact| self.bound.keep(fact));
+        self.trace.iter().skip(told).for_each(|entry| self.bound.keep(entry));
+        self.counted = (self.engine.log().len(), self.trace.len());
+        match self.bound.exceeded() {
+            Some(why) => Err(Raised("Endless".into(), why)),
+            None => Ok(()),
         }
     }
 
@@ -313,6 +325,7 @@ impl<'c> Driver<'c> {
             "workflow_status": status_json(self.engine.state().status()),
         }));
         self.done += 1;
+        self.bound.hear();
         Ok(())
     }
 

@@ -31,9 +31,6 @@ pub fn chain_with(vector: &Json, crash: Crash) -> Json {
     play.answer()
 }
 
-/// More children than any sane case has.
-const MAX_CHILDREN: u32 = 100_000;
-
 struct Play {
     machine: Machine,
     host: Scripted,
@@ -144,7 +141,7 @@ impl Play {
     }
 
     fn play_out(&mut self) {
-        for _ in 0..MAX_CHILDREN {
+        while self.machine.bound.exceeded().is_none() {
             if let Some((run, outcome)) = self.child.take() {
                 self.ended += 1;
                 self.commands_before_end();
@@ -206,6 +203,9 @@ impl Play {
         });
         if self.was_paused {
             answer["context_vars_saved"] = json!(true);
+        }
+        if let Some(why) = self.machine.bound.exceeded() {
+            answer["engine_error"] = json!({"type": "Endless", "message": why});
         }
         if let Some(broken) = self.machine.broken {
             answer["broken"] = json!(broken);

@@ -1,5 +1,6 @@
 //! A run under simulation: definition, state, log.
 
+use super::bound::Bound;
 use crate::{Definition, Fact, Host, Parameter, Parameters, Registered, RunId, State, Stimulus, advance, apply};
 use squall_expr::Error;
 use squall_model::{Map, Str, Timestamp, Value, from_json};
@@ -24,20 +25,24 @@ pub(super) struct Machine {
     log: Vec<String>,
     /// What differed after a crash; nothing when squall keeps its promise.
     pub broken: Option<String>,
+    /// What it has cost.
+    pub bound: Bound,
 }
 
 impl Machine {
     pub fn new(definition: Definition, crash: Crash) -> Machine {
         let state = State::new(&definition);
-        Machine { definition, state, crash, log: Vec::new(), broken: None }
+        Machine { definition, state, crash, log: Vec::new(), broken: None, bound: Bound::default() }
     }
 
     /// One step.
     pub fn step(&mut self, stimulus: Stimulus, host: &dyn Host) -> Vec<Fact> {
+        self.bound.hear();
         let facts = advance(&self.definition, &mut self.state, stimulus, host);
         if self.crash == Crash::AfterEachStep {
             self.recover(&facts);
         }
+        facts.iter().for_each(|fact| self.bound.keep(fact));
         facts
     }
 

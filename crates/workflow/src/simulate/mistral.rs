@@ -40,9 +40,6 @@ pub fn mistral_with(vector: &Json, crash: Crash) -> Json {
 /// Milliseconds of virtual time.
 type Moment = u64;
 
-/// More events than any sane case has.
-const MAX_EVENTS: u32 = 1_000_000;
-
 /// Something that comes at its time.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -120,7 +117,7 @@ impl Play {
     }
 
     fn play_out(&mut self) {
-        for _ in 0..MAX_EVENTS {
+        while self.machine.bound.exceeded().is_none() {
             let next = self.events.peek().map(|Reverse((at, ..))| *at);
             let op_at = self.ops.last().and_then(|op| op.get("at")).and_then(Json::as_f64).map(|s| (s * 1e3) as u64);
             if let Some(at) = op_at
@@ -353,7 +350,8 @@ impl Play {
     }
 
     fn answer(self) -> Json {
-        let mut answer = with_tracebacks_marked(self.describe());
+        let stopped = self.machine.bound.exceeded();
+        let mut answer = if stopped.is_some() { json!({}) } else { with_tracebacks_marked(self.describe()) };
         answer["phase"] = json!("run");
         answer["finished_at"] = self.seconds();
         answer["calls"] = Json::Array(self.calls);
@@ -361,6 +359,9 @@ impl Play {
         answer["trace"] = Json::Array(self.trace);
         if !self.snapshots.is_empty() {
             answer["idle_snapshots"] = Json::Array(self.snapshots);
+        }
+        if let Some(why) = stopped {
+            answer["engine_error"] = json!({"type": "Endless", "message": why});
         }
         if let Some(broken) = self.machine.broken {
             answer["broken"] = json!(broken);

@@ -4,6 +4,7 @@
 //! recording; [`run()`] is for people. They can crash on purpose ([`Crash`]): after each step the state is thrown away and folded again from the facts as they were
 //! written, which must change nothing.
 
+pub(crate) mod bound;
 mod chain;
 mod machine;
 mod mistral;

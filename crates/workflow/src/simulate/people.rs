@@ -85,6 +85,8 @@ pub struct Report {
     pub status: Status,
     /// Its result.
     pub result: Value,
+    /// Why it was stopped before it came to an end by itself, if it was.
+    pub stopped: Option<String>,
 }
 
 impl fmt::Display for Report {
@@ -96,8 +98,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// More events than any sane script causes.
-const MAX_EVENTS: u32 = 200_000;
+/// Lines of the trace that are kept of what does not come to an end: enough to see how it goes round.
+const SHOWN: usize = 1_000;
 
 /// Runs `definition` on a virtual clock with the answers of `script`.
 pub fn run(definition: &Definition, script: &Script) -> Report {
@@ -111,17 +113,27 @@ pub fn run(definition: &Definition, script: &Script) -> Report {
         }
         Err(why) => {
             let result = Value::from_pairs([("error", why)]);
-            return Report { trace: stage.trace, status: Status::Failed, result };
+            return Report { trace: stage.trace, status: Status::Failed, result, stopped: None };
         }
     }
-    for _ in 0..MAX_EVENTS {
-        let Some(((at, _), stimulus)) = stage.events.pop_first() else { break };
+    let mut stopped = None;
+    while let Some(((at, _), stimulus)) = stage.events.pop_first() {
+        stopped = stage.machine.bound.exceeded();
+        if stopped.is_some() {
+            break;
+        }
         stage.now = at;
         stage.host.now.set(at as i64 * 1000);
         stage.hear(stimulus);
     }
     let state = &stage.machine.state;
-    Report { status: state.status(), result: state.progress(definition), trace: stage.trace }
+    let (status, mut trace) = (state.status(), stage.trace);
+    if let Some(why) = &stopped {
+        // What it has gathered is of use to nobody, and would be copied for the report.
+        trace.truncate(SHOWN);
+        return Report { status, result: Value::from_pairs([("error", why.as_str())]), trace, stopped };
+    }
+    Report { status, result: state.progress(definition), trace, stopped }
 }
 
 struct Stage<'s> {
@@ -177,7 +189,9 @@ impl<'s> Stage<'s> {
 
     fn say(&mut self, text: &str) {
         let seconds = self.now as f64 / 1000.0;
-        self.trace.push(format!("{seconds:>7} s  {text}"));
+        let line = format!("{seconds:>7} s  {text}");
+        self.machine.bound.keep(&line);
+        self.trace.push(line);
     }
 
     fn note(&mut self, fact: &Fact) {
@@ -257,10 +271,14 @@ impl<'s> Stage<'s> {
 /// The report as JSON: `{"status", "result", "trace"}`.
 impl From<&Report> for Json {
     fn from(report: &Report) -> Json {
-        serde_json::json!({
+        let mut all = serde_json::json!({
             "status": report.status.as_str(),
             "result": json(&report.result),
             "trace": report.trace,
-        })
+        });
+        if let Some(why) = &report.stopped {
+            all["stopped"] = why.as_str().into();
+        }
+        all
     }
 }
