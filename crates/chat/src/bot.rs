@@ -4,7 +4,7 @@
 //! (help, refusals) are made here, under a key of the message that they answer, so that a message heard twice is
 //! answered once.
 
-use crate::pace::Pace;
+use crate::pace::{Pace, Paced};
 use crate::{address, format, help};
 use squall_engine::confirmation::Identity;
 use squall_engine::confirmation::record::Place;
@@ -90,14 +90,19 @@ impl Bot {
                 false => Heed::NotForMe,
             };
         };
+        let person = format!("{}/{}", heard.network, heard.user_id);
+        let now = self.engine.now();
+        let paced = self.pace.lock().unwrap_or_else(PoisonError::into_inner).hear(&person, now);
+        match paced {
+            Paced::Taken => {}
+            Paced::TooFast => {
+                return self.answer(&heard, "error", "too fast: wait a few seconds; nothing was started").await;
+            }
+            Paced::Silence => return Heed::Taken,
+        }
         if let Some(words) = help_wanted(&text) {
             let content = self.engine.content();
             return self.answer(&heard, "help", help::text(&content, &settings.prefix, words)).await;
-        }
-        let person = format!("{}/{}", heard.network, heard.user_id);
-        let now = self.engine.now();
-        if !self.pace.lock().unwrap_or_else(PoisonError::into_inner).allows(&person, now) {
-            return self.answer(&heard, "error", "too fast: wait a few seconds; nothing was started").await;
         }
         let mistyped = match self.answered(&heard, Some(text.clone())).await {
             Ok(heed) => return heed,

@@ -15,21 +15,49 @@ use std::time::Duration;
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// Records that are read at once.
 const PAGE: u64 = 500;
+/// Rows of the outbox that are read at once.
+const OUTBOX: usize = 200;
 
 impl Engine {
     /// Rows of the outbox of `network` that may be posted now, oldest first. Questions and changes of questions that nobody needs
     /// any more are taken out of it.
     pub async fn to_post(&self, network: &str, limit: usize) -> Result<Vec<Outgoing>, Refusal> {
-        let now = self.now();
-        let mut rows = Vec::new();
-        for row in self.store().outgoing(network, 0, limit)? {
-            if self.is_outdated(&row)? {
-                self.taken(&row).await?;
-            } else if row.not_before <= now {
-                rows.push(row);
-            }
+        let mut outdated = Vec::new();
+        let rows = self.ready(network, limit, |row| {
+            let is_outdated = self.is_outdated(row)?;
+            outdated.extend(is_outdated.then(|| row.clone()));
+            Ok(!is_outdated)
+        })?;
+        for row in &outdated {
+            self.taken(row).await?;
         }
         Ok(rows)
+    }
+
+    /// Rows of the outbox of `network` whose time has come, oldest first: what must wait is no reason for others to wait.
+    pub fn ready(
+        &self,
+        network: &str,
+        limit: usize,
+        mut wants: impl FnMut(&Outgoing) -> Result<bool, Refusal>,
+    ) -> Result<Vec<Outgoing>, Refusal> {
+        let (now, mut after, mut rows) = (self.now(), 0, Vec::new());
+        loop {
+            let page = self.store().outgoing(network, after, OUTBOX)?;
+            let (count, last) = (page.len(), page.last().map(|row| row.id));
+            for row in page {
+                if wants(&row)? && row.not_before <= now {
+                    rows.push(row);
+                }
+                if rows.len() >= limit {
+                    return Ok(rows);
+                }
+            }
+            match last {
+                Some(last) if count == OUTBOX => after = last,
+                _ => return Ok(rows),
+            }
+        }
     }
 
     /// A message is there, under this id of the network.

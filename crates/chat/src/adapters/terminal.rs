@@ -30,6 +30,8 @@ const HISTORY: usize = 200;
 const QUESTIONS: usize = 1_000;
 /// Outbox rows posted in one commit.
 const POSTS: usize = 200;
+/// Channels that are remembered; beyond it those in which nobody is are forgotten.
+const CHANNELS: usize = 1_000;
 /// The longest line that a client may send.
 const LINE_BYTES: u64 = 64 * 1024;
 /// How long the poster waits after the store refused it, and how often it looks for rows that were postponed.
@@ -93,7 +95,7 @@ impl Terminal {
             None => return Ok(()),
         };
         let (name, channel, after) = hello;
-        let mut changed = self.channel(&channel).subscribe();
+        let mut changed = self.listen(&channel);
         let recent = self.messages(&channel, 0, 1)?;
         let newest = recent.last().map_or(0, |m| m.seq);
         let settings = self.engine.settings();
@@ -253,7 +255,7 @@ impl Terminal {
 
     /// The confirmation that the message of that number asks about.
     fn question(&self, channel: &str, seq: i64) -> Option<String> {
-        let messages = self.engine.store().messages(channel, seq - 1, QUESTIONS).ok()?;
+        let messages = self.engine.store().messages(channel, seq.saturating_sub(1), QUESTIONS).ok()?;
         let first = messages.iter().find(|m| m.seq == seq)?;
         first.body.get("confirmation").and_then(Value::as_str).map(str::to_owned)
     }
@@ -276,15 +278,13 @@ impl Terminal {
 
     /// Posts what waits now; answers how many messages that were.
     pub async fn post_some(&self) -> usize {
-        let rows = match self.engine.store().outgoing(NETWORK, 0, POSTS) {
+        let rows = match self.engine.ready(NETWORK, POSTS, |_| Ok(true)) {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::error!(%error, "cannot read the outbox");
                 return 0;
             }
         };
-        let now = self.engine.now();
-        let rows: Vec<Outgoing> = rows.into_iter().filter(|row| row.not_before <= now).collect();
         if rows.is_empty() {
             return 0;
         }
@@ -322,14 +322,21 @@ impl Terminal {
         }
     }
 
-    fn channel(&self, name: &str) -> watch::Sender<u64> {
+    /// Hears of what is new in a channel.
+    fn listen(&self, name: &str) -> watch::Receiver<u64> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        channels.entry(name.to_owned()).or_insert_with(|| watch::channel(0).0).clone()
+        if channels.len() >= CHANNELS {
+            channels.retain(|_, channel| channel.receiver_count() > 0);
+        }
+        channels.entry(name.to_owned()).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
     /// Tells everybody in a channel that there is something new.
     fn touch(&self, channel: &str) {
-        self.channel(channel).send_modify(|n| *n = n.wrapping_add(1));
+        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = channels.get(channel) {
+            channel.send_modify(|n| *n = n.wrapping_add(1));
+        }
     }
 }
 
