@@ -133,7 +133,9 @@ fn told(answered: &Answered) -> Result<Response, Fault> {
     if status >= 400 {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::CONFLICT);
         let mut fault = Fault::new(status, answered.told.as_str()).with("reason", reason(answered.outcome).into());
-        if let Some(ending) = &record.ending {
+        // Whom it does not concern hears nothing of it.
+        let is_theirs = answered.outcome != Outcome::Refused(Refused::Unknown);
+        if let Some(ending) = record.ending.as_ref().filter(|_| is_theirs) {
             fault = fault
                 .with("state", record.state.as_str().into())
                 .with("by", ending.by.as_str().into())

@@ -105,7 +105,12 @@ impl IntoResponse for Early {
 /// Routes it, within the bounds of time and number; a panic is an answer like any other.
 async fn carry_out(api: &State, inner: Router, request: Request) -> Response {
     let streams = is_stream(request.uri().path());
-    let pool = if streams { &api.inner.streams } else { &api.inner.in_flight };
+    // Whoever only waits takes no place from those who ask for something.
+    let pool = match request.uri().path() {
+        _ if streams => &api.inner.streams,
+        path if path.ends_with("/wait") => &api.inner.waits,
+        _ => &api.inner.in_flight,
+    };
     let Ok(permit) = pool.clone().try_acquire_owned() else {
         let text = "too many requests at once, try again in a second";
         return Fault::later(StatusCode::SERVICE_UNAVAILABLE, 1, text).into_response();

@@ -401,9 +401,7 @@ fn scan(
     paging: Paging,
     render: impl Fn(&State, &Execution) -> Value,
 ) -> Result<Response, Fault> {
-    let page = Page { offset: 0, limit: SCANNED_ROWS };
-    let (all, _) = api.engine().executions(&wanted.filter, page, &caller.who)?;
-    let fits = |e: &&Execution| {
+    let fits = |e: &Execution| {
         let plain = shown(api, e, false);
         wanted.slow.iter().all(|(path, value)| {
             let path: Vec<&str> = path.split('.').collect();
@@ -414,14 +412,26 @@ fn scan(
             }
         })
     };
-    let found: Vec<&Execution> = all.iter().filter(fits).collect();
-    let take = paging.limit.and_then(|l| usize::try_from(l).ok()).unwrap_or(usize::MAX);
-    let rows = found.iter().skip(paging.offset as usize).take(take).map(|e| render(api, e)).collect();
-    Ok(answer::list(rows, found.len() as u64, paging.limit))
+    let end = paging.limit.map_or(u64::MAX, |limit| paging.offset.saturating_add(limit));
+    let (mut rows, mut found) = (Vec::new(), 0);
+    for offset in (0..SCANNED_ROWS).step_by(CHUNK as usize) {
+        let page = Page { offset, limit: CHUNK.min(SCANNED_ROWS - offset) };
+        let (all, _) = api.engine().executions(&wanted.filter, page, &caller.who)?;
+        for execution in all.iter().filter(|execution| fits(execution)) {
+            if (paging.offset..end).contains(&found) {
+                rows.push(render(api, execution));
+            }
+            found += 1;
+        }
+        if (all.len() as u64) < CHUNK {
+            break;
+        }
+    }
+    Ok(answer::list(rows, found, paging.limit))
 }
 
-/// How many executions of an endless list are in memory at once.
-const CHUNK: u64 = 200;
+/// How many executions of a long list are in memory at once: results may be large.
+const CHUNK: u64 = 50;
 
 /// Everything, written piece by piece from short reads. What is requested meanwhile is not part of it.
 fn everything(

@@ -89,6 +89,8 @@ struct Inner {
     settings: Settings,
     in_flight: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    readers: Arc<stream::Readers>,
+    waits: Arc<Semaphore>,
     logins: logins::Logins,
 }
 
@@ -108,6 +110,8 @@ impl State {
                 settings,
                 in_flight: Arc::new(Semaphore::new(limits::IN_FLIGHT as usize)),
                 streams: Arc::new(Semaphore::new(limits::STREAMS as usize)),
+                readers: Arc::default(),
+                waits: Arc::new(Semaphore::new(limits::WAITS as usize)),
                 logins: logins::Logins::default(),
             }),
         }

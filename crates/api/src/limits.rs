@@ -7,6 +7,10 @@ use std::time::Duration;
 pub const IN_FLIGHT: u64 = 512;
 /// Open event streams.
 pub const STREAMS: u64 = 2_048;
+/// Open event streams of one user; administrators may have all of them.
+pub const STREAMS_OF_USER: u64 = 256;
+/// Requests that only wait for the end of an execution.
+pub const WAITS: u64 = 2_048;
 /// Bytes of a JSON body.
 pub const BODY_BYTES: u64 = 4 << 20;
 /// Bytes of a body that comes with a password or token.
@@ -33,6 +37,8 @@ pub const REQUEST_TIME: Duration = Duration::from_secs(30);
 pub const ALL: &[Limit] = &[
     Limit { what: "requests at once", bound: IN_FLIGHT, beyond: "refused (503)" },
     Limit { what: "event streams", bound: STREAMS, beyond: "refused (503)" },
+    Limit { what: "event streams of one user", bound: STREAMS_OF_USER, beyond: "refused (429)" },
+    Limit { what: "requests that wait for an end", bound: WAITS, beyond: "refused (503)" },
     Limit { what: "bytes of a request body", bound: BODY_BYTES, beyond: "refused (413)" },
     Limit { what: "bytes of a log-in", bound: AUTH_BODY_BYTES, beyond: "refused (413)" },
     Limit { what: "bytes of a URL", bound: URL_BYTES, beyond: "refused (414)" },

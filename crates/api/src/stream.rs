@@ -9,6 +9,7 @@ use crate::clothes::{live_action, object, scheduled_before};
 use crate::credentials::{self, Caller};
 use crate::executions::{find, shown, shown_event};
 use crate::fault::Fault;
+use crate::limits::STREAMS_OF_USER;
 use crate::output::pieces;
 use crate::query::Query;
 use axum::body::Body;
@@ -20,7 +21,9 @@ use squall_engine::Principal;
 use squall_engine::event::Shared;
 use squall_engine::people::{Wish, authorize};
 use squall_model::{Execution, ExecutionId, Status, Value, to_json};
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -109,10 +112,47 @@ fn frame(event: &str, data: &Value) -> String {
     format!("event: {event}\ndata: {}\n\n", to_json(data))
 }
 
+/// How many streams each user has open.
+#[derive(Default)]
+pub(crate) struct Readers(Mutex<HashMap<String, u64>>);
+
+/// A place among the streams of a user, given back with the stream.
+struct Place {
+    readers: Arc<Readers>,
+    user: String,
+}
+
+impl Readers {
+    /// One more stream of somebody, unless they have too many.
+    fn take(readers: &Arc<Readers>, caller: &Caller) -> Result<Place, Fault> {
+        let user = caller.who.user.clone();
+        let mut open = readers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.get(&user).copied().unwrap_or_default();
+        if count >= STREAMS_OF_USER && !caller.is_admin() {
+            let text =
+                format!("`{user}` has {count} event streams open, the most for one user: close some of them first");
+            return Err(Fault::later(StatusCode::TOO_MANY_REQUESTS, 10, text));
+        }
+        open.insert(user.clone(), count + 1);
+        Ok(Place { readers: readers.clone(), user })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.readers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.get_mut(&self.user) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(open.remove(&self.user)),
+        }
+    }
+}
+
 /// A stream under way.
 struct Open<R> {
     api: State,
     caller: Caller,
+    _place: Place,
     events: Receiver<Shared>,
     checked: Instant,
     /// What is to be sent before anything else.
@@ -122,7 +162,7 @@ struct Open<R> {
     render: R,
 }
 
-impl<R: FnMut(&State, &Shared) -> (String, bool)> Open<R> {
+impl<R: FnMut(&State, &Principal, &Shared) -> (String, bool)> Open<R> {
     /// The next piece of text; `None` at the end.
     async fn next(mut self) -> Option<(Result<String, Infallible>, Self)> {
         if let Some(first) = self.first.take() {
@@ -142,7 +182,7 @@ impl<R: FnMut(&State, &Shared) -> (String, bool)> Open<R> {
                     return Some((Ok(frame("squall.overflow", &missed)), self));
                 }
                 Ok(Ok(event)) => {
-                    let (text, is_last) = (self.render)(&self.api, &event);
+                    let (text, is_last) = (self.render)(&self.api, &self.caller.who, &event);
                     self.over = is_last;
                     if !text.is_empty() {
                         return Some((Ok(text), self));
@@ -156,13 +196,16 @@ impl<R: FnMut(&State, &Shared) -> (String, bool)> Open<R> {
     fn may_look(&mut self) -> bool {
         self.checked = Instant::now();
         let Some(credential) = &self.caller.credential else { return true };
-        credentials::owner(&self.api, credential).is_ok_and(|who| authorize(&who, Wish::View).is_ok())
+        let Ok(who) = credentials::owner(&self.api, credential) else { return false };
+        // With the rights of now.
+        self.caller.who = who;
+        authorize(&self.caller.who, Wish::View).is_ok()
     }
 }
 
 fn respond<R>(open: Open<R>) -> Response
 where
-    R: FnMut(&State, &Shared) -> (String, bool) + Send + 'static,
+    R: FnMut(&State, &Principal, &Shared) -> (String, bool) + Send + 'static,
 {
     let pieces = stream::unfold(open, Open::next);
     let mut response = answer::text(StatusCode::OK, "text/event-stream; charset=UTF-8", Body::from_stream(pieces));
@@ -175,6 +218,7 @@ where
 /// `GET /v1/stream`.
 pub(crate) async fn events(api: State, caller: Caller, query: Query) -> Result<Response, Fault> {
     authorize(&caller.who, Wish::View)?;
+    let place = Readers::take(&api.inner.readers, &caller)?;
     let events = api.engine().subscribe();
     let wanted = Wanted::of(&query);
     let mut first = "\n".to_owned();
@@ -187,12 +231,12 @@ pub(crate) async fn events(api: State, caller: Caller, query: Query) -> Result<R
         first.push_str(&frame(event, &shown(&api, &execution, false)));
         over = true;
     }
-    let reader = caller.who.clone();
-    let render = move |api: &State, event: &Shared| match is_for(api, event, &reader) {
+    let render = move |api: &State, reader: &Principal, event: &Shared| match is_for(api, event, reader) {
         true => frames(api, event, &wanted),
         false => (String::new(), false),
     };
-    Ok(respond(Open { api, caller, events, checked: Instant::now(), first: Some(first), over, render }))
+    let (checked, first) = (Instant::now(), Some(first));
+    Ok(respond(Open { api, caller, _place: place, events, checked, first, over, render }))
 }
 
 /// Confirmations are told to those who may see them; everything else to whoever may look.
@@ -267,6 +311,7 @@ pub(crate) async fn output(
     query: Query,
     Path(id): Path<String>,
 ) -> Result<Response, Fault> {
+    let place = Readers::take(&api.inner.readers, &caller)?;
     let events = api.engine().subscribe();
     let execution = find(&api, &id, &caller, true)?;
     let kind = query.filled("output_type").filter(|kind| *kind != "all").map(str::to_owned);
@@ -279,8 +324,9 @@ pub(crate) async fn output(
         first.push_str(EOF);
     }
     let wanted = execution.id.to_string();
-    let render = move |api: &State, event: &Shared| live(api, event, &wanted, kind.as_deref());
-    Ok(respond(Open { api, caller, events, checked: Instant::now(), first: Some(first), over, render }))
+    let render = move |api: &State, _: &Principal, event: &Shared| live(api, event, &wanted, kind.as_deref());
+    let (checked, first) = (Instant::now(), Some(first));
+    Ok(respond(Open { api, caller, _place: place, events, checked, first, over, render }))
 }
 
 fn live(api: &State, event: &Shared, id: &str, kind: Option<&str>) -> (String, bool) {
