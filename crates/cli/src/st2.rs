@@ -214,6 +214,7 @@ impl Run {
             form.print(&started.execution, || format!("To get the results, execute:\n st2 execution get {id}"));
             return Ok(());
         }
+        started.question(client)?;
         let ended = started.wait(client, PATIENCE, People::LeaveAlone)?;
         print_execution(&ended, form);
         // The original client ends with 0 whatever became of the execution, except for a failure.

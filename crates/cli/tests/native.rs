@@ -156,8 +156,10 @@ fn st2_cli_pending() {
     let server = Server::start();
     let effect = pack(&server);
     for words in [&["danger.wipe", "what=y"][..], &["run", "danger.wipe", "what=z"]] {
-        let told = server.ok("st2", words);
-        assert!(told.contains("pending"), "{told}");
+        let out = server.run("st2", words);
+        let (told, asked) = (support::text(&out.stdout), support::text(&out.stderr));
+        assert!(out.status.success() && told.contains("pending"), "{told}");
+        assert!(asked.contains("danger.wipe") && asked.contains("!confirm "), "what it waits for is told: {asked}");
     }
     assert_eq!(effects(&effect), "");
 }

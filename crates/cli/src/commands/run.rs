@@ -107,11 +107,7 @@ pub fn schemas(client: &Client, action: &str) -> Result<Map, Stop> {
 impl Started {
     /// Waits for the end and tells it, by the exit code too; or says under which id it runs.
     pub fn tell(&self, client: &Client, form: Form, action: &str, no_wait: bool, patience: Duration) -> Done {
-        let held = self.confirmation();
-        if let Some(id) = &held {
-            let record = client.get(&format!("confirmations/{}", client::escaped(id)))?;
-            eprintln!("{}", execution::text(&record, "question"));
-        }
+        let held = self.question(client)?;
         if no_wait && held.is_some() {
             form.print(&self.execution, || format!("held as {}", execution::text(&self.execution, "id")));
             return Err(Stop::Code(exit::HELD));
@@ -136,9 +132,12 @@ impl Started {
         }
     }
 
-    /// The id of the confirmation that it waits for, if it does.
-    fn confirmation(&self) -> Option<String> {
-        self.execution.at(&["confirmation", "id"]).and_then(Value::as_str).map(str::to_owned)
+    /// The id of the confirmation that it waits for, if it does; whoever asked is shown the question.
+    pub fn question(&self, client: &Client) -> Result<Option<String>, Stop> {
+        let Some(id) = self.execution.at(&["confirmation", "id"]).and_then(Value::as_str) else { return Ok(None) };
+        let record = client.get(&format!("confirmations/{}", client::escaped(id)))?;
+        eprintln!("{}", execution::text(&record, "question"));
+        Ok(Some(id.to_owned()))
     }
 
     /// Waits for the end: in long calls where the server offers them, by looking now and then otherwise.
@@ -146,7 +145,9 @@ impl Started {
         let id = execution::text(&self.execution, "id");
         let begun = Instant::now();
         loop {
-            let left = patience.saturating_sub(begun.elapsed()).as_secs().min(LONGEST_CALL);
+            // A long call ends with the execution, not when it begins to wait for people.
+            let longest = if people == People::WaitFor { LONGEST_CALL } else { SHORT_CALL };
+            let left = patience.saturating_sub(begun.elapsed()).as_secs().min(longest);
             let now = match client.find(&format!("squall/executions/{id}/wait?timeout={left}"))? {
                 Some(now) => now,
                 None => {
@@ -179,5 +180,7 @@ pub enum People {
 
 /// Seconds of one call that waits.
 const LONGEST_CALL: u64 = 25;
+/// The same when people are not waited for.
+const SHORT_CALL: u64 = 1;
 /// How often a server that cannot wait is asked.
 const LOOK: Duration = Duration::from_millis(300);
