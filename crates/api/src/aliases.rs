@@ -18,7 +18,7 @@ use squall_content::Alias;
 use squall_engine::confirmation::people::Label;
 use squall_engine::labelled;
 use squall_engine::people::{Wish, authorize};
-use squall_engine::{Command, Commanded, Refusal};
+use squall_engine::{Command, Commanded, Refusal, limits};
 use squall_expr::alias::{HelpQuery, representations};
 use squall_model::{Map, Value};
 use std::sync::Arc;
@@ -94,6 +94,7 @@ pub(crate) async fn help(api: State, caller: Caller, query: Query) -> Result<Res
 pub(crate) async fn matching(api: State, caller: Caller, body: Payload) -> Result<Response, Fault> {
     authorize(&caller.who, Wish::View)?;
     let text = body.required_text("command")?;
+    short("command", text, limits::COMMAND_BYTES)?;
     let content = api.engine().content();
     let found = content.strict().search(text);
     // A pack's own word with something like a mistyped code stays the pack's.
@@ -124,6 +125,16 @@ pub(crate) async fn matching(api: State, caller: Caller, body: Payload) -> Resul
     ])))
 }
 
+/// The longest name of a person, a channel or a route.
+const NAME_BYTES: u64 = 1_024;
+
+fn short(name: &str, given: &str, bound: u64) -> Result<(), Fault> {
+    match given.len() as u64 > bound {
+        true => Err(Fault::bad(format!("`{name}` has {} bytes; {bound} are the most", given.len()))),
+        false => Ok(()),
+    }
+}
+
 /// The command in a body; only what belongs there may be there.
 fn command(body: &Payload, caller: &Caller, allowed: &[&str]) -> Result<Command, Fault> {
     body.only(allowed)?;
@@ -132,6 +143,11 @@ fn command(body: &Payload, caller: &Caller, allowed: &[&str]) -> Result<Command,
     let channel = body.required_text("source_channel")?.to_owned();
     let speaker = body.text("user")?.unwrap_or(&caller.who.user).to_owned();
     let routes = body.text("notification_route")?.or(body.text("notification_channel")?);
+    // They are kept, counted and told, so they are as short as names.
+    let names = [("user", Some(&*speaker)), ("source_channel", Some(&*channel)), ("notification_route", routes)];
+    for (name, given) in names {
+        short(name, given.unwrap_or_default(), NAME_BYTES)?;
+    }
     let data = object([
         ("user", speaker.as_str().into()),
         ("source_channel", channel.as_str().into()),
@@ -160,8 +176,7 @@ async fn forwarded(api: &State, command: &Command) -> Result<Option<(Value, bool
         channel: command.channel.clone(),
         route: route.and_then(Value::as_str).unwrap_or_default().to_owned(),
     };
-    authorize(&command.who, Wish::View)?;
-    let Some(done) = api.engine().forwarded(&command.text, label).await? else { return Ok(None) };
+    let Some(done) = api.engine().forwarded(&command.text, label, &command.who).await? else { return Ok(None) };
     // Bots look into the execution, so there is always one, however empty.
     let execution = done.execution.map_or_else(Value::map, |execution| executions::shown(api, &execution, false));
     let shown =
@@ -176,7 +191,7 @@ fn shown(api: &State, done: &Commanded, caller: &Caller) -> Result<Value, Fault>
     let mut alias = done.alias.show();
     if let Some(record) = executions::waiting(api, &done.execution)? {
         map.insert("confirmation".into(), confirmations::held(api, &record, caller));
-        map.insert("message".into(), api.engine().shown_to_bots(&record).into());
+        map.insert("message".into(), api.engine().shown_to_bots(&record, &caller.who).into());
         alias = asked(alias);
     }
     map.insert("actionalias".into(), alias);

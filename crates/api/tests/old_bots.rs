@@ -271,3 +271,68 @@ async fn a_stream_that_was_opened_with_an_api_key_goes_on_until_the_key_is_gone(
     let end = async { while heard.next().await.is_some() {} };
     tokio::time::timeout(Duration::from_secs(60), end).await.expect("it ends");
 }
+
+/// Whatever it says whose words they are: wrong codes count for the account that brings them.
+#[tokio::test]
+async fn wrong_codes_of_made_up_people_count_together() {
+    let house = House::new();
+    let bot = house.user("bot", Role::Operator).await;
+    let mut told = 0;
+    for n in 0..40 {
+        let body = json!({
+            "command": "confirm BR7-KDW", "user": format!("user{n}"), "source_channel": format!("channel{n}"),
+        });
+        let answer = house.call(Some(&bot), "POST", "/v1/aliasexecution/match_and_execute", Some(body)).await;
+        assert_eq!(answer.status.as_u16(), 201, "{}", answer.text);
+        told += usize::from(answer.json()["results"][0]["message"] != "");
+    }
+    assert_eq!(told, 20);
+}
+
+/// What a bot says is kept, counted and told, so it has an end.
+#[tokio::test]
+async fn names_without_end_are_refused() {
+    let house = House::new();
+    let bot = house.user("bot", Role::Operator).await;
+    let long = "x".repeat(2_000);
+    for field in ["user", "source_channel", "notification_route"] {
+        let mut body = words("pending").unwrap();
+        body[field] = long.as_str().into();
+        let answer = house.call(Some(&bot), "POST", "/v1/aliasexecution/match_and_execute", Some(body)).await;
+        assert_eq!(answer.status.as_u16(), 400, "{field}");
+        assert!(answer.text.contains(&format!("`{field}` has 2000 bytes; 1024 are the most")), "{}", answer.text);
+    }
+    let command = format!("confirm BR7-KDW {}", "x".repeat(10_000));
+    for (path, body) in [
+        ("/v1/actionalias/match", json!({"command": command})),
+        ("/v1/aliasexecution/match_and_execute", words(&command).unwrap()),
+    ] {
+        let answer = house.call(Some(&bot), "POST", path, Some(body)).await;
+        assert_eq!(answer.status.as_u16(), 400, "{path}: {}", answer.text);
+    }
+}
+
+/// A program that has an account's token is no bot that people speak through.
+#[tokio::test]
+async fn a_program_brings_no_answers_of_people() {
+    let house = House::trusting_bots();
+    let alice = house.user("alice", Role::Operator).await;
+    let agent = house.post(&alice, "/v1/squall/tokens", json!({"agent": "helper"})).await.json()["token"].clone();
+    let agent = agent.as_str().unwrap().to_owned();
+    let say = async |who: &str, command: &str| {
+        house.call(Some(who), "POST", "/v1/aliasexecution/match_and_execute", words(command)).await
+    };
+    let held = say(&agent, "evacuate web1").await;
+    assert_eq!(held.status.as_u16(), 201, "{}", held.text);
+    let open = house.get(&alice, "/v1/confirmations?state=open").await.json();
+    let code = open[0]["code"].as_str().unwrap();
+    assert!(!held.text.contains(code), "{}", held.text);
+    assert_eq!(open[0]["agent"], "helper");
+    for line in [format!("confirm {code}"), format!("show {code}"), "pending".into()] {
+        let answer = say(&agent, &line).await;
+        assert_eq!(answer.status.as_u16(), 403, "{line}: {}", answer.text);
+        assert!(answer.text.contains("a person must do it") && !answer.text.contains("K7Q"), "{}", answer.text);
+    }
+    let id = held.json()["results"][0]["execution"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(house.get(&alice, &format!("/v1/executions/{id}")).await.json()["status"], "pending");
+}

@@ -72,6 +72,7 @@ impl Engine {
 
     /// Carries out a command for an alias and a format that the caller matched already (old bots).
     pub async fn command_with(&self, name: &str, format: &str, command: &Command) -> Result<Commanded, Refusal> {
+        is_short(&command.text)?;
         let content = self.content();
         let alias = content
             .registry()
@@ -171,18 +172,18 @@ impl Engine {
         }
         // Bots say nothing at all for such an alias, whatever they are answered.
         if waits && !report::is_acknowledged(alias) {
-            self.announce_question(&done);
+            self.announce_question(&done, &command.who);
         }
         Ok(Tried::Stored(done))
     }
 
     /// Asks in the room of the bot that forwarded a command.
-    fn announce_question(&self, done: &[Commanded]) {
+    fn announce_question(&self, done: &[Commanded], who: &Principal) {
         let Some(first) = done.first() else { return };
         let label = asking::label(&first.execution);
         // It is stored: whatever goes wrong here, it waits, and can be looked at.
         let record = self.confirmation_of(first.execution.id).ok().flatten();
-        let event = label.zip(record).and_then(|(label, record)| bots::told(&label, self.shown_to_bots(&record)));
+        let event = label.zip(record).and_then(|(label, record)| bots::told(&label, self.shown_to_bots(&record, who)));
         // Nobody listening is fine.
         event.into_iter().for_each(|event| drop(self.inner.events.send(Arc::new(event))));
     }
@@ -204,13 +205,17 @@ impl Engine {
         context: &Map,
         command: &Command,
     ) -> Result<Passed, Refusal> {
+        let target = self.target(content, alias)?;
+        if let Some(action) = content.registry().action(&target) {
+            gates::environment(&command.who, action, &params)?;
+        }
         self.add_immutable(alias, &mut params, context, command)?;
         let request = Request {
             context: context.clone(),
             notify: command.notify.clone(),
             reply_to: command.reply_to.clone().map(|r| ReplyTo { alias: Some(alias.reference.clone()), ..r }),
             source: Source::Chat,
-            ..Request::new(self.target(content, alias)?, params, command.who.clone())
+            ..Request::new(target, params, command.who.clone())
         };
         match gates::pass(self, content, &request)? {
             gates::Verdict::Run(requested, seen) => {
@@ -225,8 +230,8 @@ impl Engine {
         let Some(record) = self.confirmation_of(first)? else {
             return Ok(format!("The same request waits already as execution {first}: nobody is asked yet."));
         };
-        if command.reply_to.is_none() && !self.settings().trust_legacy_bots {
-            return Ok(self.shown_to_bots(&record));
+        if command.reply_to.is_none() && (!self.settings().trust_legacy_bots || command.who.is_program()) {
+            return Ok(self.shown_to_bots(&record, &command.who));
         }
         let left = catalogue::left(&record, self.now());
         let fills = [("code", Fill::Ours(record.code.to_string())), ("left", Fill::Ours(left))];
@@ -277,11 +282,17 @@ fn context(alias: &Alias, command: &Command) -> Map {
     context
 }
 
+/// Whether a line may be looked at at all.
+pub(crate) fn is_short(text: &str) -> Result<(), Refusal> {
+    match text.len() as u64 > limits::COMMAND_BYTES {
+        true => Err(Refusal::Invalid(texts::too_long(text.len(), limits::COMMAND_BYTES))),
+        false => Ok(()),
+    }
+}
+
 fn find(content: &Content, command: &Command, prefix: &str) -> Result<Matched, Refusal> {
     let text = &command.text;
-    if text.len() as u64 > limits::COMMAND_BYTES {
-        return Err(Refusal::Invalid(texts::too_long(text.len(), limits::COMMAND_BYTES)));
-    }
+    is_short(text)?;
     let matcher: &Matcher<ActionRef> = if command.kind { content.kind() } else { content.strict() };
     let found = matcher.search(text);
     if let [(alias, format), ..] = found.undecided.as_slice()

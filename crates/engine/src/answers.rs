@@ -252,7 +252,7 @@ impl Engine {
         self.speaker(who).is_ok_and(|speaker| self.is_answerable(record, &speaker))
     }
 
-    fn is_answerable(&self, record: &Record, speaker: &Speaker) -> bool {
+    pub(crate) fn is_answerable(&self, record: &Record, speaker: &Speaker) -> bool {
         let person = &speaker.person;
         let is_own = |vote: &Vote| person.is(&vote.person, vote.identity.as_slice());
         if record.state != State::Open || record.live(Ballot::Grant).any(is_own) {
@@ -321,9 +321,11 @@ impl Engine {
         }
     }
 
-    /// What an old bot posts for a command that waits. Where its answers do not count, no code invites them.
-    pub fn shown_to_bots(&self, record: &Record) -> String {
-        bots::question(record, self.shown(record), self.settings())
+    /// What an old bot posts for a command that waits. Where its answers do not count, no code invites them; `who` is the account that
+    /// the bot brought it with.
+    pub fn shown_to_bots(&self, record: &Record, who: &Principal) -> String {
+        let is_answerable = self.settings().trust_legacy_bots && !who.is_program();
+        if is_answerable { self.shown(record) } else { bots::question(record) }
     }
 
     fn style(&self) -> texts::Style {

@@ -12,7 +12,7 @@ mod settle;
 mod who;
 
 pub(crate) use open::{Before, Opened};
-pub(crate) use origin::{alias_of, is_frozen, label, place, source, user};
+pub(crate) use origin::{agent, alias_of, is_frozen, label, place, source, user};
 pub(crate) use rows::{Waiting, call_of, erased, erased_names, hold, ops, row};
 
 use crate::confirmation::code;
@@ -40,6 +40,8 @@ pub(crate) struct Asker<'a> {
     pub length: code::Length,
     /// When questions left for each channel.
     pub paces: &'a Mutex<Paces>,
+    /// How many are asked in the same commit already, for the same requester in the same place.
+    pub opened: usize,
 }
 
 /// Something that may have to wait for people.

@@ -9,13 +9,15 @@
 use crate::confirmation::Record;
 use crate::confirmation::people::Label;
 use crate::event::Event;
-use crate::settings::Settings;
 use crate::turn::Turn;
 use crate::{asking, report};
 use squall_model::{Execution, Map, Status, Value};
 
 /// The `network` and, as its `workspace`, the route of somebody whom only a bot knows, for links to accounts: `bot:hubot:alice`.
 pub(crate) const NETWORK: &str = "bot";
+
+/// Routes of one section that are told.
+const ROUTES: usize = 100;
 
 /// What the end of an execution makes bots post: one announcement for each route that waits for it.
 pub(crate) fn results(execution: &Execution, turn: &Turn<'_>) -> Vec<Event> {
@@ -54,7 +56,7 @@ fn wanted(notify: &Value, status: Status) -> impl Iterator<Item = (&str, &Value)
     sections.filter_map(|(name, _)| notify.get(name)).flat_map(|section| {
         let data = section.get("data").filter(|data| text(data, "source_channel").is_some());
         let routes = section.get("routes").and_then(Value::as_list).unwrap_or_default();
-        let routes = routes.iter().filter_map(Value::as_str).filter(|route| !route.is_empty());
+        let routes = routes.iter().take(ROUTES).filter_map(Value::as_str).filter(|route| !route.is_empty());
         data.into_iter().flat_map(move |data| routes.clone().map(move |route| (route, data)))
     })
 }
@@ -100,11 +102,8 @@ fn event(route: &str, payload: Map) -> Event {
     Event::new(format!("st2.announcement__{stream}"), Value::from_pairs([("payload", Value::from(payload))]))
 }
 
-/// What a bot posts for a command that waits. Where its answers do not count, no code invites them.
-pub(crate) fn question(record: &Record, question: String, settings: &Settings) -> String {
-    if settings.trust_legacy_bots {
-        return question;
-    }
+/// What a bot posts for a command that waits, where its answers do not count: no code invites them.
+pub(crate) fn question(record: &Record) -> String {
     let run = record.runs.first().map(|(_, run)| run.action.as_str()).unwrap_or_default();
     let mut text = format!(
         "{run} waits for a confirmation, and nothing has been started. It cannot be answered through this bot: \

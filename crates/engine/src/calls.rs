@@ -7,7 +7,7 @@
 //! To add one: a line in [`find`].
 
 use crate::native::{python, python_error, text};
-use crate::people::{CHAT_USER, SYSTEM_USER};
+use crate::people::{CHAT_USER, SYSTEM_USER, has_account};
 use crate::turn::Input;
 use crate::{Command, Engine, Principal, Refusal, Request, Rerun, Role, Via, view};
 use squall_content::Action;
@@ -120,6 +120,9 @@ impl Engine {
             Some(user) => {
                 let role = user.roles.iter().filter_map(|r| Role::parse(r)).max().unwrap_or(Role::Guest);
                 Ok(Principal { user: user.name, role, via })
+            }
+            None if has_account(&asked.user) => {
+                Err(Refusal::Invalid(format!("user `{}` has no account any more", asked.user)))
             }
             // Chat people without an account, and the engine itself: as the tokens of their runs.
             None => Ok(Principal { user: asked.user.clone(), role: Role::Operator, via }),

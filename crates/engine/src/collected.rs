@@ -60,7 +60,8 @@ impl Engine {
                     continue;
                 };
                 let Some(row) = self.store().confirmation(&confirmation)? else { continue };
-                let record = record_of(&row)?;
+                // One that cannot be read keeps nobody from the others.
+                let Ok(record) = record_of(&row) else { continue };
                 if record.state == State::Open && now < record.expires_at {
                     people.entry((entry.at, network, channel)).or_default().push(record);
                 }

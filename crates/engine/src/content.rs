@@ -81,6 +81,13 @@ impl Content {
         found
     }
 
+    /// Whether a workflow may come to know secrets: it or something that its definition names reads them, or takes them.
+    pub(crate) fn touches_secrets(&self, action: &Arc<Action>) -> bool {
+        let decrypts = |action: &Action| action.definition.as_ref().is_some_and(|d| d.text.contains("decrypt"));
+        let children = self.children(action);
+        decrypts(action) || children.iter().any(|child| decrypts(child) || self.prepared(child).has_secrets())
+    }
+
     /// The server's rules of confirmation.
     pub fn policy(&self) -> &Arc<Policy> {
         &self.policy

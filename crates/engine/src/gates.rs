@@ -7,7 +7,7 @@ use crate::params::Prepared;
 use crate::people::{Principal, Via, Wish, authorize};
 use crate::refusal::Refusal;
 use crate::request::{Earlier, Request, Source};
-use crate::{Content, Engine, params};
+use crate::{Content, Engine, asking, params};
 use squall_content::{Action, Registry};
 use squall_model::{Map, Outcome, Requested, Value};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ const OWN_KEYS: &[&str] = &[
     "chat",
     "action_alias_ref",
     "confirmation",
+    "policies",
     "parent",
     "pack",
     "rbac",
@@ -49,7 +50,12 @@ pub(crate) fn pass(engine: &Engine, content: &Content, request: &Request) -> Res
     let action = existing(content.registry(), request)?;
     let prepared = content.prepared(&action);
     authorize(&request.who, Wish::Run(&action))?;
-    let context = context(request, &action)?;
+    // What an alias adds itself is not its user's: that one was looked at before.
+    if request.source != Source::Chat {
+        environment(&request.who, &action, &request.params)?;
+    }
+    let program = program(engine, &request.who)?;
+    let context = context(request, &action, program.as_deref())?;
     let seen = Seen::default();
     let params = match rendered(engine, content, request, &action, &context, &seen) {
         Ok(params) => params,
@@ -69,14 +75,42 @@ fn requested(request: &Request, action: &Action, prepared: &Prepared, params: Ma
         action: action.reference.clone(),
         runner: action.runner.name.to_owned(),
         params,
-        context,
         notify: request.notify.clone(),
         definition: definition(request, action),
         reply_to: request.reply_to.clone(),
         delay_ms: request.delay_ms,
-        source: request.source.as_str().to_owned(),
+        source: source(request, &context).as_str().to_owned(),
         again: request.earlier.as_ref().and_then(|e| e.again.as_ref()).map(|(again, _)| again.clone()),
         secret: prepared.secret(),
+        context,
+    }
+}
+
+/// The environment of processes, unless it is a parameter that the action declares itself.
+pub(crate) fn environment(who: &Principal, action: &Action, params: &Map) -> Result<(), Refusal> {
+    let is_given = params.get("env").is_some_and(Value::is_truthy);
+    let is_of_runner = action.runner.parameters.contains_key("env") && !action.parameters.contains_key("env");
+    let is_process = !matches!(action.runner.name, "mistral-v2" | "orquesta" | "action-chain");
+    if is_given && is_of_runner && is_process { authorize(who, Wish::Environment(action)) } else { Ok(()) }
+}
+
+/// The program in whose name somebody's account asks: by its token, or because it had the run started that asks now.
+fn program(engine: &Engine, who: &Principal) -> Result<Option<String>, Refusal> {
+    let run = match &who.via {
+        Via::Agent(name) => return Ok(Some(name.clone())),
+        Via::Execution(run) => *run,
+        _ => return Ok(None),
+    };
+    let execution = |id| engine.store().execution(id);
+    let root = execution(run)?.map(|run| execution(run.root)).transpose()?.flatten();
+    Ok(root.as_ref().and_then(asking::agent))
+}
+
+/// Through which door it came: what a program asks for stays that, whichever command or run it takes for it.
+fn source(request: &Request, context: &Map) -> Source {
+    match context.contains_key("agent") {
+        true if request.source != Source::Internal => Source::Mcp,
+        _ => request.source,
     }
 }
 
@@ -99,7 +133,7 @@ fn existing(registry: &Registry, request: &Request) -> Result<Arc<Action>, Refus
 }
 
 /// The context: what the caller adds, under what only the engine says.
-fn context(request: &Request, action: &Action) -> Result<Map, Refusal> {
+fn context(request: &Request, action: &Action, program: Option<&str>) -> Result<Map, Refusal> {
     let by_us = matches!(request.source, Source::Chat | Source::Rule | Source::Timer | Source::Internal);
     let trusted = by_us || request.who.via == Via::Internal;
     let mut context = Map::new();
@@ -113,8 +147,8 @@ fn context(request: &Request, action: &Action) -> Result<Map, Refusal> {
         context.insert("re-run".into(), origin(earlier));
     }
     context.insert("user".into(), request.who.user.as_str().into());
-    if let Via::Agent(name) = &request.who.via {
-        context.insert("agent".into(), name.as_str().into());
+    if let Some(name) = program {
+        context.insert("agent".into(), name.into());
     }
     context.insert("pack".into(), (&*action.reference.pack).into());
     Ok(context)

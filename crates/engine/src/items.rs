@@ -32,6 +32,7 @@ pub(crate) struct RequestLookup<'a> {
     content: Arc<Content>,
     overlay: RefCell<Overlay>,
     user: String,
+    is_proven: bool,
     may_decrypt: bool,
 }
 
@@ -50,6 +51,7 @@ impl RequestLookup<'_> {
             content: &self.content,
             children: None,
             user: self.user.clone(),
+            is_proven: self.is_proven,
             may_decrypt: self.may_decrypt,
             limits: &inner.settings.expressions,
         }
@@ -64,6 +66,7 @@ impl Engine {
             content: self.content(),
             overlay: RefCell::default(),
             user: who.user.clone(),
+            is_proven: true,
             may_decrypt,
         }
     }
@@ -71,12 +74,13 @@ impl Engine {
     /// The host for what a definition says, with the rights of the run: what it decrypts was decided by whoever installed
     /// the pack.
     pub(crate) fn run_lookup(&self, context: &squall_model::Map) -> RequestLookup<'_> {
-        let name = |key: &str| context.get(key).and_then(squall_model::Value::as_str);
+        let (user, is_proven) = crate::lookup::scope_of(context);
         RequestLookup {
             engine: self,
             content: self.content(),
             overlay: RefCell::default(),
-            user: name("api_user").or_else(|| name("user")).unwrap_or(crate::people::SYSTEM_USER).to_owned(),
+            user,
+            is_proven,
             may_decrypt: true,
         }
     }

@@ -3,12 +3,14 @@
 //! So that they forward answers at all, there are aliases that no pack defines. What they match is decided as any other answer, with the
 //! least assurance; whether that counts is a setting. Their formats fit codes only, so a pack's own `confirm …` is not shadowed.
 
-use crate::Engine;
+use crate::bots::NETWORK;
 use crate::confirmation::answer::{Heard, Said, legacy_formats, read};
 use crate::confirmation::people::{Identity, Label};
 use crate::confirmation::record::Place;
+use crate::people::{Principal, Wish, authorize};
 use crate::refusal::Refusal;
 use crate::typed::{Reply, Typed};
+use crate::{Engine, alias};
 use squall_content::Alias;
 use squall_expr::alias::Format;
 use squall_model::{ActionRef, Execution};
@@ -69,14 +71,30 @@ pub fn is_sure(text: &str) -> bool {
     !matches!(read(&Heard { raw: text, command: Some(text), ..Heard::default() }), Said::Typo(_) | Said::Other)
 }
 
+fn no_bot(text: &str, who: &Principal) -> String {
+    format!(
+        "`{text}` was not taken: a program that acts for `{}` neither answers confirmations nor brings answers of others; a \
+         person must do it",
+        who.user
+    )
+}
+
 impl Engine {
     /// Takes a line that a bot forwarded for somebody whom only the bot knows; nothing when it is not about confirmations.
-    pub async fn forwarded(&self, text: &str, label: Label) -> Result<Option<Forwarded>, Refusal> {
-        let Some((alias, _)) = matching(text) else { return Ok(None) };
+    ///
+    /// A program that acts for somebody brings no words of people.
+    pub async fn forwarded(&self, text: &str, label: Label, who: &Principal) -> Result<Option<Forwarded>, Refusal> {
+        let short = alias::is_short(text).is_ok();
+        let Some((alias, _)) = matching(text).filter(|_| short) else { return Ok(None) };
+        authorize(who, Wish::View)?;
+        if who.is_program() {
+            return if is_sure(text) { Err(Refusal::NotAllowed(no_bot(text, who))) } else { Ok(None) };
+        }
         let typed = Typed {
             raw: text.to_owned(),
             command: Some(text.to_owned()),
-            place: Place { network: String::new(), channel: label.channel.clone(), thread: None, private: false },
+            // Wrong codes are counted for the account that brings them: a channel is only what it says.
+            place: Place { network: NETWORK.into(), channel: who.user.clone(), thread: None, private: false },
             identity: Identity { network: String::new(), workspace: None, user_id: label.user.clone() },
             name: label.user.clone(),
             message: String::new(),
@@ -93,14 +111,15 @@ impl Engine {
             Reply::Perhaps(text) => (text, false),
             Reply::Done | Reply::Silence => (String::new(), true),
         };
-        Ok(Some(Forwarded { alias: alias.clone(), execution: self.meant(text)?, message, is_sure }))
+        Ok(Some(Forwarded { alias: alias.clone(), execution: self.meant(text, &typed)?, message, is_sure }))
     }
 
-    /// The execution that the code in a line holds back.
-    fn meant(&self, text: &str) -> Result<Option<Execution>, Refusal> {
+    /// The execution that the code in a line holds back, for somebody who may know of it.
+    fn meant(&self, text: &str, typed: &Typed) -> Result<Option<Execution>, Refusal> {
         let heard = Heard { raw: text, command: Some(text), ..Heard::default() };
         let (Said::Answer { code, .. } | Said::Show(code)) = read(&heard) else { return Ok(None) };
-        let Some(record) = self.by_code(&code.compact())? else { return Ok(None) };
+        let record = self.by_code(&code.compact())?.filter(|record| self.may_look(record, typed));
+        let Some(record) = record else { return Ok(None) };
         let Some((id, _)) = record.runs.first() else { return Ok(None) };
         Ok(self.store().execution(*id)?)
     }

@@ -195,10 +195,12 @@ impl Engine {
             let Look { run, action } = look;
             match (run, output) {
                 (Some(run), Ok((output, took))) => {
-                    let told = self.masked(run, text(&output));
+                    let told = self.masked(run, &text(&output));
                     found.dry_runs.push(DryRan::told(run, action, &told, took));
                 }
-                (Some(run), Err(why)) => found.dry_runs.push(DryRan::failed(run, action, &why)),
+                (Some(run), Err(why)) => {
+                    found.dry_runs.push(DryRan::failed(run, action, &self.masked(run, &why)));
+                }
                 (None, Ok((output, _))) => drop(found.on_call.insert(action, self.people(&output))),
                 (None, Err(why)) => {
                     tracing::warn!(%action, %why, "who is on call cannot be found out, so nobody is");
@@ -258,24 +260,23 @@ impl Engine {
         let registry = content.registry();
         let action = registry.action(&held.request.action).ok_or("its action is gone")?;
         let (from, to) = (content.prepared(action), content.prepared(dry));
-        let fits = |name: &str| dry.parameters.contains_key(name) && (!from.is_secret(name) || to.is_secret(name));
+        let may_know = |name: &str| match (from.is_secret(name), from.holds_secret(name)) {
+            (true, _) => to.is_secret(name),
+            (false, true) => to.holds_secret(name),
+            (false, false) => true,
+        };
+        let fits = |name: &str| dry.parameters.contains_key(name) && may_know(name);
         let given = held.request.params.iter().filter(|(name, value)| fits(name) && !value.is_null());
         let given: Map = given.map(|(name, value)| (name.clone(), value.clone())).collect();
         Ok((params::settable(&to, &given), asking::user(&held)))
     }
 
     /// What a dry run said, without the secrets of the run that it is about.
-    fn masked(&self, run: ExecutionId, mut text: String) -> String {
+    fn masked(&self, run: ExecutionId, text: &str) -> String {
         let content = self.content();
         let Ok(Some(held)) = self.store().execution(run) else { return MASK.into() };
         let Some(action) = content.registry().action(&held.request.action) else { return MASK.into() };
-        let prepared = content.prepared(action);
-        for (_, value) in held.request.params.iter().filter(|(name, _)| prepared.is_secret(name)) {
-            if let Some(secret) = value.as_str().filter(|secret| !secret.is_empty()) {
-                text = text.replace(secret, MASK);
-            }
-        }
-        text
+        params::without(&content.prepared(action).secret_texts(&held.request.params), text)
     }
 
     /// The people whom an action named: a list, `{users: […]}`, or words. `network:id` means whoever has that identity.

@@ -5,7 +5,7 @@
 
 use crate::Content;
 use squall_expr::{Error, Host};
-use squall_model::{ExecutionId, Ids, Str, Timestamp, Value};
+use squall_model::{ExecutionId, Ids, Map, Str, Timestamp, Value};
 use squall_store::{Item, ItemScope, Store};
 use squall_workflow::{Registered, RunId};
 use std::cell::RefCell;
@@ -50,10 +50,35 @@ pub(crate) struct Lookup<'a> {
     pub children: Option<&'a HashMap<RunId, ExecutionId>>,
     /// Whose user scope `st2kv.user` means.
     pub user: String,
+    /// Whether that is the account of the run, and not only a name that a chat network or a bot gave.
+    pub is_proven: bool,
     /// Whether secrets of the system may be seen in clear.
     pub may_decrypt: bool,
     /// What one evaluation may cost.
     pub limits: &'a squall_expr::Limits,
+}
+
+/// Whose user scope a run means, and whether that is its account: the name in chat comes first, as in StackStorm.
+pub(crate) fn scope_of(context: &Map) -> (String, bool) {
+    let name = |key: &str| context.get(key).and_then(Value::as_str);
+    let (shown, account) = (name("api_user"), name("user"));
+    let user = shown.or(account).unwrap_or(crate::people::SYSTEM_USER).to_owned();
+    (user, shown.is_none() || shown == account)
+}
+
+impl Lookup<'_> {
+    fn denied(&self, scope: &ItemScope, key: &str) -> String {
+        let user = &self.user;
+        match scope {
+            ItemScope::System => {
+                format!("`{user}` may not see the secret datastore item `{key}` in clear: this needs the role `admin`")
+            }
+            ItemScope::User(_) => format!(
+                "the secret datastore item `{key}` of `{user}` is not shown: that name is what chat says and no proof; link the \
+                 account and give it the same name"
+            ),
+        }
+    }
 }
 
 impl Host for Lookup<'_> {
@@ -75,9 +100,9 @@ impl Host for Lookup<'_> {
         if !decrypt {
             return Ok(Some(Value::from(item.value)));
         }
-        if scope == ItemScope::System && item.secret && !self.may_decrypt {
-            let why = format!("`{}` may not see the secret datastore item `{key}` in clear", self.user);
-            return Err(Error::new("AccessDeniedError", why));
+        let may = if scope == ItemScope::System { self.may_decrypt } else { self.is_proven };
+        if item.secret && !may {
+            return Err(Error::new("AccessDeniedError", self.denied(&scope, key)));
         }
         self.data.clear_text(&item).map(|text| Some(Value::from(text))).map_err(|e| Error::new("CryptoError", e))
     }

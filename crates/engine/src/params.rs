@@ -3,11 +3,13 @@
 //! Schemas are read once for each snapshot of the content ([`Prepared`]); the rules are `expr::params`. Here is only in
 //! which order they are applied and what becomes of an error.
 
+use crate::confirmation::texts::{MASK, holds_secret};
 use squall_content::Action;
 use squall_expr::params::{self, Rendering, Schemas};
 use squall_expr::{Error, Host};
-use squall_model::{Map, Outcome, Value};
+use squall_model::{Map, Outcome, Value, to_json};
 use squall_workflow::{Parameter, Parameters};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The parameters of an action, ready for use.
@@ -16,6 +18,8 @@ pub struct Prepared {
     runner: Schemas,
     own: Schemas,
     merged: Schemas,
+    /// Parameters that are secret, or in which something is.
+    secret: Vec<String>,
     /// What a conductor wants to know of them.
     pub(crate) known: Arc<Parameters>,
 }
@@ -33,7 +37,9 @@ impl Prepared {
             (name.clone(), Parameter { kind: schema.kind.map(|k| k.name().into()), required })
         });
         let known = Arc::new(Parameters { known: known.collect(), open: false });
-        Prepared { runner, own, merged, known }
+        let secret = merged.iter().filter(|(_, schema)| holds_secret(&Value::Map(schema.raw.clone())));
+        let secret = secret.map(|(name, _)| name.to_string()).collect();
+        Prepared { runner, own, merged, secret, known }
     }
 
     /// Final parameters divided into the runner's and the action's own.
@@ -42,25 +48,66 @@ impl Prepared {
         pairs.partition(|(name, _)| self.runner.contains_key(name))
     }
 
-    /// Whether a parameter is secret.
+    /// Whether a parameter is secret as a whole.
     pub fn is_secret(&self, name: &str) -> bool {
         self.merged.get(name).is_some_and(|schema| schema.secret)
     }
 
-    /// Whether any parameter is secret.
-    pub(crate) fn has_secrets(&self) -> bool {
-        self.merged.values().any(|schema| schema.secret)
+    /// Whether a parameter is secret, or something in it.
+    pub(crate) fn holds_secret(&self, name: &str) -> bool {
+        self.secret.iter().any(|secret| secret == name)
     }
 
-    /// The names of all secret parameters.
+    /// Whether any parameter is secret, or something in it.
+    pub(crate) fn has_secrets(&self) -> bool {
+        !self.secret.is_empty()
+    }
+
+    /// The names of all parameters that are secret, or in which something is.
     pub(crate) fn secret(&self) -> Vec<String> {
-        self.merged.iter().filter(|(_, schema)| schema.secret).map(|(name, _)| name.to_string()).collect()
+        self.secret.clone()
+    }
+
+    /// Every secret text in what was given, longest first, so that one within another leaves nothing of it.
+    pub(crate) fn secret_texts(&self, given: &Map) -> Vec<String> {
+        let mut texts = BTreeSet::new();
+        let masked = self.masked(given);
+        for (name, value) in given {
+            differing(value, masked.get(name).unwrap_or(&Value::Null), &mut texts);
+        }
+        let mut texts: Vec<String> = texts.into_iter().collect();
+        texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        texts
     }
 
     /// The parameters with every secret masked.
     pub fn masked(&self, given: &Map) -> Map {
         params::mask(&self.merged, given)
     }
+}
+
+/// The texts of one value that its masked form does not show.
+fn differing(value: &Value, masked: &Value, texts: &mut BTreeSet<String>) {
+    let text = match (value, masked) {
+        (Value::Map(own), shown) => {
+            return own.iter().for_each(|(key, item)| differing(item, shown.get(key).unwrap_or(&Value::Null), texts));
+        }
+        (Value::List(own), shown) => {
+            let shown = shown.as_list().unwrap_or_default().iter().chain(std::iter::repeat(&Value::Null));
+            return own.iter().zip(shown).for_each(|(item, shown)| differing(item, shown, texts));
+        }
+        (Value::Str(own), shown) if Some(&**own) != shown.as_str() => own.to_string(),
+        (Value::Int(_) | Value::Big(_) | Value::Float(_), Value::Str(_) | Value::Null) => to_json(value),
+        _ => return,
+    };
+    if !text.is_empty() {
+        texts.insert(text);
+    }
+}
+
+/// A text without the secrets of some parameters.
+pub(crate) fn without(secrets: &[String], text: &str) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
 }
 
 /// What templates in parameters may use besides the other parameters.

@@ -1,6 +1,6 @@
 //! What would be asked about a request, whom, and what they would read. Nothing is stored and nobody is told.
 
-use crate::asking::{Before, Opened, Wanted};
+use crate::asking::{Asker, Before, Opened, Wanted};
 use crate::confirmation::lint;
 use crate::confirmation::looks::Look;
 use crate::confirmation::people::{Question, Requirement, Who, candidates};
@@ -57,7 +57,9 @@ impl Engine {
             return Ok(Preview::Refused("its parameters cannot be rendered, so it would fail when it starts".into()));
         };
         let lookup = self.run_lookup(&execution.request.context);
-        let asker = self.asker(&content, execution.created);
+        // Nobody is asked, so it takes no place in a channel.
+        let nowhere = Default::default();
+        let asker = Asker { paces: &nowhere, ..self.asker(&content, execution.created) };
         let wanted = [Wanted { call: &request.confirm, ..Wanted::new(&execution, &action, &params, secrets) }];
         let demanded = match asker.demand(&wanted[0], &lookup.lookup()) {
             Err(text) => return Ok(Preview::Refused(text)),

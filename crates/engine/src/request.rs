@@ -137,7 +137,7 @@ type Known = (Arc<Action>, Map, Box<Execution>, Vec<SecretVersion>);
 
 pub(crate) enum Final {
     Known(Arc<Action>, Map, Box<Execution>, Vec<SecretVersion>),
-    Fails(Box<Execution>),
+    Fails(Box<Execution>, String),
 }
 
 impl Engine {
@@ -199,12 +199,19 @@ impl Engine {
         if let Some(root) = passed.first().map(|first| first.execution.id) {
             passed.iter_mut().for_each(|one| one.execution.root = root);
         }
-        let mut known = Vec::with_capacity(passed.len());
+        let count = passed.len();
+        let mut known = Vec::with_capacity(count);
         for one in passed {
             match self.final_params(content, one)? {
                 Final::Known(action, all, execution, secrets) => known.push((action, all, execution, secrets)),
                 // It fails when it starts, in the turn that inserts it, or at the gate of a later one.
-                Final::Fails(execution) => {
+                // All of one message run, or none does.
+                Final::Fails(_, why) if count > 1 => {
+                    return Err(Refusal::Invalid(format!(
+                        "the parameters of one of {count} runs cannot be made: {why}"
+                    )));
+                }
+                Final::Fails(execution, _) => {
                     let requested = vec![Requested { execution, finals: None }];
                     return Ok(Held::Runs(requested, Vec::new()));
                 }
@@ -229,13 +236,18 @@ impl Engine {
             Ok((runner, own)) => {
                 Final::Known(action, runner.into_iter().chain(own).collect(), Box::new(execution), secrets)
             }
-            Err(_) => Final::Fails(Box::new(execution)),
+            Err(outcome) => Final::Fails(Box::new(execution), params::error_text(&outcome)),
         })
     }
 
     fn ask(&self, content: &Content, known: Vec<Known>, asking: &Asking<'_>) -> Result<Held, Refusal> {
         let now = known.first().map_or_else(|| self.now(), |(_, _, execution, _)| execution.created);
-        let asker = self.asker(content, now);
+        let nowhere = Default::default();
+        let mut asker = self.asker(content, now);
+        if asking.on_hold == OnHold::Reject {
+            // Nobody is asked, so it takes no place in a channel.
+            asker.paces = &nowhere;
+        }
         let wanted: Vec<Wanted<'_>> = known
             .iter()
             .map(|(action, params, execution, secrets)| Wanted {
@@ -322,6 +334,7 @@ impl Engine {
             now,
             paces: &self.inner.paces,
             length: locked(&self.inner.guesses).code_length(now),
+            opened: 0,
         }
     }
 

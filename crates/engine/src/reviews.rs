@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`Broken`].
 
-use crate::confirmation::people::{Directory, PersonId};
+use crate::confirmation::people::{Directory, Person, PersonId};
 use crate::confirmation::record::Record;
 use crate::people::{Principal, Wish, authorize};
 use crate::{Engine, Refusal};
@@ -101,9 +101,11 @@ impl Engine {
             return Err(Refusal::Invalid("a review needs a verdict in words".into()));
         }
         let person = PersonId::user(&who.user);
+        let reviewer = self.with_directory(|people| people.person(&person)).unwrap_or_else(|| Person::user(&who.user));
         let took_part = broken.person == person.as_str()
-            || record.requester.person == person
-            || record.votes.iter().any(|vote| vote.person == person);
+            || record.requester.is(&reviewer)
+            || record.requester.through.as_ref() == Some(&person)
+            || record.votes.iter().any(|vote| reviewer.is(&vote.person, &[]));
         if took_part || !self.is_of_the_set(&record, &person) {
             let text = "a review is closed by a member of the set that was passed over, who had no part in it";
             return Err(Refusal::NotAllowed(text.into()));

@@ -183,6 +183,10 @@ pub(crate) struct Turn<'a> {
     places: HashMap<String, u64>,
     /// Confirmations decided in this turn, which the store does not know yet.
     decided: BTreeMap<String, confirmation::Record>,
+    /// Those of them that more items of a task share by now, with the version that the store knows: written once for all.
+    shared: BTreeMap<String, u64>,
+    /// How many questions this turn asks, or is to find something out for; the store does not count them yet.
+    opened: usize,
     /// Final parameters of what passed the gate in this turn and has not started.
     cleared: HashMap<ExecutionId, Map>,
 }
@@ -211,6 +215,8 @@ impl<'a> Turn<'a> {
             definitions_written: HashSet::new(),
             places: HashMap::new(),
             decided: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            opened: 0,
             cleared: HashMap::new(),
         };
         let mut answers = Vec::with_capacity(inputs.len());
@@ -292,6 +298,7 @@ impl<'a> Turn<'a> {
         for id in std::mem::take(&mut self.starts) {
             self.effects.push(Effect::Again(Input::Start(id)));
         }
+        self.write_shared();
         let mut batch = Batch::new();
         for (id, dirty) in std::mem::take(&mut self.dirty) {
             let Some(execution) = self.tree.executions.get(&id) else { continue };
@@ -420,13 +427,14 @@ impl<'a> Turn<'a> {
 
     /// A host for expressions evaluated for `execution`.
     pub fn lookup<'b>(&'b self, context: &Map) -> Lookup<'b> {
-        let name = |key: &str| context.get(key).and_then(Value::as_str);
+        let (user, is_proven) = crate::lookup::scope_of(context);
         Lookup {
             data: self.datastore(),
             ids: self.around.ids,
             content: self.around.content,
             children: None,
-            user: name("api_user").or_else(|| name("user")).unwrap_or(crate::people::SYSTEM_USER).to_owned(),
+            user,
+            is_proven,
             // What a definition decrypts was decided by whoever installed the pack.
             may_decrypt: true,
             limits: &self.around.settings.expressions,

@@ -87,7 +87,7 @@ impl Engine {
             (Said::WhichQuestion, _) => self.which_question(),
             (Said::SeveralCodes, _) => Ok(Reply::Say(text("two-codes", &[]).plain())),
             (Said::Typo(input), _) => self.mistyped(&speaker, &input),
-            (Said::Pending { all }, _) => Ok(Reply::Say(self.pending(&speaker, all)?)),
+            (Said::Pending { all }, _) => Ok(Reply::Say(self.pending(&speaker, all, typed)?)),
             (Said::Show(code), _) => self.show_typed(&code.compact(), &code.to_string(), speaker, typed).await,
             (Said::Plain(verdict), Some(record)) => self.speak(record, verdict, Way::Reply, None, speaker, typed).await,
             (Said::Plain(_), None) => Ok(Reply::Other),
@@ -104,7 +104,7 @@ impl Engine {
             return Speaker { person, assurance: Assurance::A0, identity: None, is_admin: false };
         }
         let (person, assurance) = self.asking(|asker| asker.chat_person(&typed.identity, &typed.name));
-        let is_admin = person.roles.iter().any(|r| r == Role::Admin.as_str());
+        let is_admin = person.active && person.roles.iter().any(|r| r == Role::Admin.as_str());
         Speaker { person, assurance, identity: Some(typed.identity.clone()), is_admin }
     }
 
@@ -134,14 +134,16 @@ impl Engine {
     }
 
     async fn show_typed(&self, compact: &str, code: &str, speaker: Speaker, typed: &Typed) -> Result<Reply, Refusal> {
-        let found = self.by_code(compact)?;
-        // Whether somebody may look is what it is for an answer.
-        let asked =
-            |record: &Record| self.is_visible(record, &given(Verdict::Grant, Way::Command, None, &speaker, typed));
-        match found.filter(asked) {
+        match self.by_code(compact)?.filter(|record| self.may_look(record, typed)) {
             Some(record) => Ok(Reply::Say(self.shown(&record))),
             None => self.guessed(&speaker, typed, code).await,
         }
+    }
+
+    /// Whether somebody may look is what it is for an answer.
+    pub(crate) fn may_look(&self, record: &Record, typed: &Typed) -> bool {
+        let speaker = self.speaker_of(typed);
+        self.is_visible(record, &given(Verdict::Grant, Way::Command, None, &speaker, typed))
     }
 
     async fn speak(
@@ -235,11 +237,12 @@ impl Engine {
         })
     }
 
-    /// What waits and concerns somebody.
-    fn pending(&self, speaker: &Speaker, all: bool) -> Result<String, Refusal> {
-        let open = self.open_records()?;
-        let mine: Vec<Record> = open.into_iter().filter(|r| all || self.concerns(r, speaker)).collect();
-        Ok(texts::pending(&mine, self.now()).plain())
+    /// What waits and concerns somebody, or everything that they may know of.
+    fn pending(&self, speaker: &Speaker, all: bool, typed: &Typed) -> Result<String, Refusal> {
+        let looks = given(Verdict::Grant, Way::Command, None, speaker, typed);
+        let fits = |record: &Record| if all { self.is_visible(record, &looks) } else { self.concerns(record, speaker) };
+        let open: Vec<Record> = self.open_records()?.into_iter().filter(fits).collect();
+        Ok(texts::pending(&open, self.now()).plain())
     }
 
     fn codes_for(&self, speaker: &Speaker) -> Result<String, Refusal> {
@@ -251,18 +254,7 @@ impl Engine {
 
     /// Whether somebody asked for it or may answer it.
     fn concerns(&self, record: &Record, speaker: &Speaker) -> bool {
-        if record.requester.is(&speaker.person) {
-            return true;
-        }
-        self.asking(|asker| {
-            use crate::confirmation::people::Directory as _;
-            let directory = asker.directory_of(record);
-            record
-                .requirements
-                .iter()
-                .flat_map(|r| &r.who)
-                .any(|who| directory.members(who).iter().any(|member| member.id == speaker.person.id))
-        })
+        record.requester.is(&speaker.person) || self.is_answerable(record, speaker)
     }
 
     fn open_records(&self) -> Result<Vec<Record>, Refusal> {

@@ -7,7 +7,6 @@
 use super::origin::{place, source, user};
 use super::who::People;
 use super::{Asker, Wanted};
-use crate::closure;
 use crate::confirmation::Code;
 use crate::confirmation::decide::{self, Decision, Opening};
 use crate::confirmation::declare::{DryRun, Show};
@@ -19,6 +18,7 @@ use crate::confirmation::policy::{Joined, Stamp};
 use crate::confirmation::record::{ConfirmationId, Kind, Place, Record};
 use crate::confirmation::texts::{ShownRun, shown_run};
 use crate::looking::Stage;
+use crate::{closure, params};
 use squall_content::Action;
 use squall_model::{Execution, ExecutionId, Map, Secret, Str, Value};
 use squall_store::{ConfirmationFilter, Page};
@@ -95,7 +95,7 @@ impl Asker<'_> {
         }
         // What takes the place of another does not make more of them.
         if earlier.is_none() {
-            self.fits(&requester, origin.as_ref())?;
+            self.fits(Some(&requester), origin.as_ref())?;
         }
         let digest = match found {
             Some(found) => self.digest(&asked, first.root, &stamped, &requester, found),
@@ -113,7 +113,7 @@ impl Asker<'_> {
             run_as: user(first.execution),
             source: source(first.root),
             origin,
-            command: first.command.clone(),
+            command: self.typed(wanted),
             places: self.places(&joined, first.root, found),
             joined,
             secrets: wanted.iter().flat_map(|w| w.secrets.clone()).collect(),
@@ -129,15 +129,18 @@ impl Asker<'_> {
         // Whether it could be asked at all is known before anything is run for it.
         let (requester, id) = (opening.requester.person.clone(), opening.id);
         let would_be = self.decide_to_hold(opening)?;
-        if first.execution.parent.is_none() {
-            let stages = crate::looking::stages(self.store)?;
-            let of_requester = || stages.iter().filter(|stage| stage.requester == requester && stage.id != id);
-            if let Some(same) = of_requester().find(|stage| stage.wish == wish && stage.earlier.is_none()) {
-                return Ok(Opened::Looked(same.runs.first().copied().unwrap_or(first.execution.id)));
-            }
-            if of_requester().count() >= OpenLimits::default().requester {
-                return Err("so much is being looked up for you that this must wait; try again in a minute".into());
-            }
+        let stages = crate::looking::stages(self.store)?;
+        let of_requester = || stages.iter().filter(|stage| stage.requester == requester && stage.id != id);
+        let looking = of_requester().count();
+        if first.execution.parent.is_none()
+            && let Some(same) = of_requester().find(|stage| stage.wish == wish && stage.earlier.is_none())
+        {
+            return Ok(Opened::Looked(same.runs.first().copied().unwrap_or(first.execution.id)));
+        }
+        if looking + self.opened >= OpenLimits::default().requester {
+            return Err(format!(
+                "for {looking} requests of yours is being looked up already; try again in a minute. Nothing was started"
+            ));
         }
         let stage = Stage {
             id,
@@ -145,13 +148,22 @@ impl Asker<'_> {
             runs: wanted.iter().map(|w| w.execution.id).collect(),
             requester,
             wish,
-            command: first.command.clone(),
+            command: self.typed(wanted),
             secrets: wanted.iter().flat_map(|w| w.secrets.clone()).collect(),
             earlier,
             looks,
             at: self.now,
         };
         Ok(Opened::Looks(Box::new(stage), Box::new(would_be)))
+    }
+
+    /// The command as typed, for people: it may be told in other places than the one where it was typed.
+    fn typed(&self, wanted: &[Wanted<'_>]) -> Option<String> {
+        let typed = wanted.first()?.command.clone()?;
+        let without = |text: String, one: &Wanted<'_>| {
+            params::without(&self.content.prepared(one.action).secret_texts(one.params), &text)
+        };
+        Some(wanted.iter().fold(typed, without))
     }
 
     /// What must be found out before anybody is asked.
@@ -318,7 +330,7 @@ impl Asker<'_> {
                 (*action, *params, user(execution), action_sha, closure_sha, self.content.prepared(action), dry_run_sha)
             })
             .collect();
-        let secrets: Vec<_> = known.iter().map(|k| move |name: &str| k.5.is_secret(name)).collect();
+        let secrets: Vec<_> = known.iter().map(|k| move |name: &str| k.5.holds_secret(name)).collect();
         let asked: Vec<Asked<'_>> = known
             .iter()
             .zip(&secrets)
@@ -358,14 +370,18 @@ impl Asker<'_> {
         Ok(None)
     }
 
-    fn fits(&self, requester: &Requester, origin: Option<&Place>) -> Result<(), String> {
+    /// Whether one more may wait, of somebody and in a place.
+    pub fn fits(&self, requester: Option<&Requester>, origin: Option<&Place>) -> Result<(), String> {
         let count = |of: Option<&str>, channel: Option<(&str, &str)>| {
             self.store.open_confirmations(of, channel).map(|n| n as usize).map_err(|e| e.to_string())
         };
         let open = OpenLimits {
-            requester: count(Some(requester.person.as_str()), None)?,
+            requester: match requester {
+                Some(requester) => self.opened + count(Some(requester.person.as_str()), None)?,
+                None => 0,
+            },
             channel: match origin {
-                Some(place) => count(None, Some((&place.network, &place.channel)))?,
+                Some(place) => self.opened + count(None, Some((&place.network, &place.channel)))?,
                 None => 0,
             },
             total: crate::locked(self.paces).open(self.now, || count(None, None))?,

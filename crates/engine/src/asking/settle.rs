@@ -1,13 +1,13 @@
 //! What an event does to a question, and whether what would run is still what was asked about.
 
 use super::open::stamps;
-use super::who::{People, has_account};
+use super::who::People;
 use super::{Asker, EPOCH};
 use crate::confirmation::decide::{self, Decision, Event, Settings as Rules, World};
 use crate::confirmation::people::{Directory, PersonId};
 use crate::confirmation::record::{Cause, Kind, Record};
 use crate::lookup::Datastore;
-use crate::people::{Principal, Role, Via, Wish, authorize};
+use crate::people::{Principal, Role, Via, Wish, authorize, has_account};
 use squall_content::Action;
 use squall_model::Execution;
 use std::sync::Arc;
@@ -99,15 +99,14 @@ impl Asker<'_> {
 
     /// Whether the account of whoever asked is gone or was deactivated.
     pub fn is_gone(&self, record: &Record) -> bool {
-        let account = record.requester.person.user_name().or_else(|| record.requester.through.as_ref()?.user_name());
-        let Some(name) = account.filter(|name| has_account(name)) else { return false };
+        let Some(name) = record.requester.account().filter(|name| has_account(name)) else { return false };
         // An account that cannot be read is looked at again before the release.
         self.store.user(name).is_ok_and(|user| user.is_none_or(|user| !user.active))
     }
 
     /// Whether the requester is still there and may run `actions`. Tasks are run by right of who installed the pack.
     fn requester_may(&self, record: &Record, actions: &[&Arc<Action>]) -> Result<(), Cause> {
-        let Some(name) = record.requester.person.user_name().filter(|name| has_account(name)) else { return Ok(()) };
+        let Some(name) = record.requester.account().filter(|name| has_account(name)) else { return Ok(()) };
         let gone = || Cause::MayNotRun(record.requester.shown.clone());
         let person = self.directory().person(&PersonId::user(name)).filter(|p| p.active).ok_or_else(gone)?;
         let role = person.roles.iter().filter_map(|r| Role::parse(r)).max().unwrap_or(Role::Guest);

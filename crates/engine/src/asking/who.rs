@@ -5,7 +5,7 @@ use super::origin::{agent, label, user};
 use crate::confirmation::looks::Found;
 use crate::confirmation::people::{Assurance, Directory, Identity, Label, Person, PersonId, Requester, Who};
 use crate::confirmation::record::Record;
-use crate::people::{CHAT_USER, Role, SYSTEM_USER, identities_of, linked_user};
+use crate::people::{Role, identities_of, linked_user};
 use squall_model::{ActionRef, Execution, Value};
 use squall_store::{Page, Store};
 use std::collections::BTreeMap;
@@ -91,11 +91,6 @@ impl<'a> Asker<'a> {
         };
         (person, Assurance::A1)
     }
-}
-
-/// The engine itself and people in chat without an account run things under names that have no record.
-pub(super) fn has_account(name: &str) -> bool {
-    name != CHAT_USER && name != SYSTEM_USER
 }
 
 /// The people whom the store knows.

@@ -30,6 +30,10 @@ pub const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(10), Duration::f
 const MAX_COUNT: i64 = 10;
 const MAX_REQUIREMENTS: usize = 5;
 const MAX_REMINDERS: usize = 3;
+/// The most names of a set of people, the most places and mentions, the most escalations.
+const MAX_NAMES: usize = 100;
+const MAX_PLACES: usize = 20;
+const MAX_ESCALATIONS: usize = 10;
 /// Timeouts from here on have a reminder at half time unless the rule says otherwise.
 const REMIND_FROM: Duration = Duration::from_secs(300);
 /// How long after its release a run may still start.
@@ -108,6 +112,16 @@ pub struct Escalation {
     pub mention: Vec<String>,
     /// Who may answer from then on as well.
     pub add_who: Vec<Who>,
+    /// The id of the rule that says so, in a record: it speaks for its own requirements only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rule: String,
+}
+
+impl Escalation {
+    /// Whether it lets others fill this requirement as well: every rule that wants it would have to say so.
+    pub fn widens(&self, requirement: &Requirement) -> bool {
+        !requirement.is_self() && requirement.rules.iter().all(|rule| *rule == self.rule)
+    }
 }
 
 /// Where the question goes.
@@ -298,6 +312,9 @@ pub fn declared(origin: Origin<'_>, value: &Value) -> Result<Declared, Vec<Probl
                 return settled(notes, Declared::Named(name.to_string()));
             }
             let rule = body(&at, origin.id(), Some(origin.why()), &[]);
+            if matches!(origin, Origin::Call) {
+                notes.refuse_looks();
+            }
             settled(notes, Declared::Rule(Arc::new(rule)))
         }
         _ => Err(vec![Problem {
@@ -325,6 +342,20 @@ pub(super) fn noted(origin: Origin<'_>, value: &Value) -> Notes {
 }
 
 impl Notes {
+    /// What is found out runs unasked and with all rights, so rules and packs decide about it, not whoever asks for a run.
+    fn refuse_looks(&self) {
+        let message = "a caller cannot have an action run to find something out";
+        let help = "rules of the server and packs can";
+        let one = |(path, _): &(Vec<Step>, ActionRef)| Problem {
+            path: path.clone(),
+            at_key: false,
+            message: message.into(),
+            help: Some(help.into()),
+        };
+        let refused: Vec<Problem> = self.looks.borrow().iter().map(one).collect();
+        self.problems.borrow_mut().extend(refused);
+    }
+
     /// Requirements that can never be met as they are meant: nobody knows who edited what.
     pub(super) fn unknown_editors(&self) -> Vec<Problem> {
         let message = "who last edited an action, an alias or a rule is not known: they come from files, and squall sees \
@@ -354,6 +385,7 @@ fn requirement(who: Vec<Who>) -> Requirement {
         min_assurance: if own { Assurance::A1 } else { Assurance::A2 },
         phrase: None,
         phrase_hint: None,
+        rules: Vec::new(),
     }
 }
 
@@ -448,7 +480,7 @@ pub(super) fn body(at: &At<'_>, id: String, why: Option<&str>, more: &[&str]) ->
         grant_reason: wanted("grant", Reason::None),
         timeout: timeout.as_secs(),
         remind: reminders(at, timeout),
-        escalate: at.items("escalate").iter().map(escalation).collect(),
+        escalate: escalations(at),
         break_glass: at.key("break_glass").map(|b| who(&b)).unwrap_or_default(),
         deny_count: at.key("deny_count").and_then(|d| d.whole(1..=MAX_COUNT)).unwrap_or(1) as u32,
         deep: at.key("deep").and_then(|d| d.boolean()).unwrap_or(true),
@@ -557,6 +589,9 @@ pub(super) fn who(at: &At<'_>) -> Vec<Who> {
     }
     set.sort();
     set.dedup();
+    if set.len() > MAX_NAMES {
+        at.problem(format!("names more than {MAX_NAMES} users, roles and groups: give them a role of their own"));
+    }
     set
 }
 
@@ -611,12 +646,11 @@ fn ask(at: &At<'_>) -> Ask {
             false
         }
     };
-    Ask {
-        origin,
-        also,
-        mention: ask.key("mention").map(|m| m.texts()).unwrap_or_default(),
-        dm: ask.key("dm").and_then(|d| d.boolean()).unwrap_or(false),
+    let mention = ask.key("mention").map(|m| m.texts()).unwrap_or_default();
+    if also.len() > MAX_PLACES || mention.len() > MAX_PLACES {
+        ask.problem(format!("at most {MAX_PLACES} places and {MAX_PLACES} mentions"));
     }
+    Ask { origin, also, mention, dm: ask.key("dm").and_then(|d| d.boolean()).unwrap_or(false) }
 }
 
 fn show(at: &At<'_>) -> Show {
@@ -685,6 +719,14 @@ fn reminder(at: &At<'_>, timeout: Duration) -> Option<Remind> {
     read
 }
 
+fn escalations(at: &At<'_>) -> Vec<Escalation> {
+    let items = at.items("escalate");
+    if items.len() > MAX_ESCALATIONS {
+        at.problem(format!("at most {MAX_ESCALATIONS} escalations"));
+    }
+    items.iter().map(escalation).collect()
+}
+
 fn escalation(at: &At<'_>) -> Escalation {
     at.known(&["after", "mention", "add_who"]);
     let after = at.key("after").and_then(|a| a.duration((Duration::from_secs(1), TIMEOUTS.1)));
@@ -695,6 +737,7 @@ fn escalation(at: &At<'_>) -> Escalation {
         after: after.unwrap_or(TIMEOUTS.1).as_secs(),
         mention: at.key("mention").map(|m| m.texts()).unwrap_or_default(),
         add_who: at.key("add_who").map(|a| who(&a)).unwrap_or_default(),
+        rule: String::new(),
     }
 }
 
@@ -793,6 +836,21 @@ mod tests {
             r#"{"by": "requester", "exclude_requester": true}"#,
             "`exclude_requester` leaves nobody: the requester is the only one asked",
         );
+    }
+
+    /// What callers send has an end, like everything else.
+    #[test]
+    fn lists_have_an_end() {
+        let many = |count: usize, one: &dyn Fn(usize) -> String| (0..count).map(one).collect::<Vec<_>>().join(",");
+        let roles = many(101, &|n| format!("\"r{n}\""));
+        wrong(
+            &format!(r#"{{"by": {{"role": [{roles}]}}}}"#),
+            "by: names more than 100 users, roles and groups: give them a role of their own",
+        );
+        let places = many(21, &|n| format!("\"irc:#c{n}\""));
+        wrong(&format!(r#"{{"ask": {{"also": [{places}]}}}}"#), "ask: at most 20 places and 20 mentions");
+        let escalations = many(11, &|n| format!(r#"{{"after": "{}s"}}"#, n + 1));
+        wrong(&format!(r#"{{"escalate": [{escalations}]}}"#), "at most 10 escalations");
     }
 
     #[test]

@@ -22,6 +22,11 @@ pub const QUESTIONS_PER_APPROVER: usize = 30;
 /// Questions to one channel in a minute; more wait.
 pub const QUESTIONS_PER_CHANNEL: usize = 10;
 
+/// Times that are kept of one thing: more than any bound here, so that nothing is lost by forgetting the oldest.
+const MOST_COUNTED: usize = 2 * GUESSES_PER_SERVER;
+/// People and channels whose wrong codes are counted; those beyond are answered nothing.
+const MOST_WATCHED: usize = 10_000;
+
 const HOUR: Duration = Duration::from_secs(3_600);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -40,6 +45,9 @@ impl Window {
     pub fn add(&mut self, now: Timestamp, span: Duration) -> usize {
         self.0.retain(|at| now.since(*at) < span);
         self.0.push_back(now);
+        if self.0.len() > MOST_COUNTED {
+            self.0.pop_front();
+        }
         self.0.len()
     }
 
@@ -84,6 +92,12 @@ impl Guesses {
         self.forget(now);
         self.server.add(now, HOUR);
         if self.ignored_until(person, now).is_some() {
+            return Guessed::Silence;
+        }
+        let is_full =
+            |known: &HashMap<String, Window>, key: &str| known.len() >= MOST_WATCHED && !known.contains_key(key);
+        let of_others = channel.is_some_and(|channel| is_full(&self.channels, channel));
+        if of_others || is_full(&self.people, person) || self.ignored.len() >= MOST_WATCHED {
             return Guessed::Silence;
         }
         let of_channel = channel.map(|c| self.channels.entry(c.to_owned()).or_default().add(now, GUESS_SPAN));
@@ -268,6 +282,19 @@ mod tests {
         assert!(said[20..].iter().all(|g| *g == Guessed::Silence));
         assert_eq!(guesses.code_length(at(100)), Length::Long);
         assert_eq!(guesses.code_length(at(3_700)), Length::Usual);
+    }
+
+    /// Names and channels that somebody makes up cost no more than so much memory.
+    #[test]
+    fn made_up_names_fill_no_memory() {
+        let mut guesses = Guesses::default();
+        for n in 0..15_000 {
+            guesses.wrong(&format!("u{n}"), Some(&format!("c{n}")), at(0));
+        }
+        assert_eq!((guesses.people.len(), guesses.channels.len()), (10_000, 10_000));
+        assert_eq!((guesses.server.0.len(), guesses.is_alarming(at(0))), (200, true));
+        assert_eq!(guesses.wrong("new", Some("c1"), at(1)), Guessed::Silence);
+        assert_eq!(guesses.wrong("new", Some("c1"), at(601)), Guessed::Answer);
     }
 
     #[test]

@@ -215,12 +215,20 @@ pub struct Requirement {
     /// What the hint says about the phrase, e.g. `<env>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phrase_hint: Option<String>,
+    /// Ids of the rules that want it, in a record: what one of them allows, the others need not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
 }
 
 impl Requirement {
     /// Whether the requester alone fills it.
     pub fn is_self(&self) -> bool {
         self.who == [Who::Requester]
+    }
+
+    /// Whether a plain yes of the requester fills it.
+    pub fn is_plain(&self) -> bool {
+        self.is_self() && self.phrase.is_none() && self.min_assurance <= Assurance::A1
     }
 
     /// `2 of role sre`
@@ -270,6 +278,11 @@ pub struct Requester {
 }
 
 impl Requester {
+    /// The account by whose rights it runs: the requester's, or the one that carried an unproven request.
+    pub fn account(&self) -> Option<&str> {
+        self.person.user_name().or_else(|| self.through.as_ref()?.user_name())
+    }
+
     /// Whether `person` is the requester.
     pub fn is(&self, person: &Person) -> bool {
         person.is(&self.person, &self.identities)
@@ -424,36 +437,36 @@ pub fn candidates(requirement: &Requirement, question: &Question<'_>) -> Vec<(Pe
 /// How many votes count for each requirement: the assignment that leaves the fewest missing. Each vote, given as the
 /// requirements that it fits, counts at most once.
 pub fn filled(requirements: &[Requirement], votes: &[Vec<usize>]) -> Vec<u32> {
-    // Votes are matched to seats by augmenting paths; with ten people and five requirements that is nothing.
-    let mut seated: Vec<Vec<usize>> = vec![Vec::new(); requirements.len()];
-    for vote in 0..votes.len() {
-        let mut visited = vec![false; requirements.len()];
-        seat(vote, requirements, votes, &mut seated, &mut visited);
+    let counts: Vec<u32> = requirements.iter().map(|requirement| requirement.count).collect();
+    matched(&counts, votes)
+}
+
+/// How many of each kind of seat are taken when as many as possible sit; `fits` says for each one which kinds they fit.
+pub fn matched(seats: &[u32], fits: &[Vec<usize>]) -> Vec<u32> {
+    // By augmenting paths; with ten people and five requirements that is nothing.
+    let mut seated: Vec<Vec<usize>> = vec![Vec::new(); seats.len()];
+    for one in 0..fits.len() {
+        let mut visited = vec![false; seats.len()];
+        seat(one, seats, fits, &mut seated, &mut visited);
     }
     seated.iter().map(|s| s.len() as u32).collect()
 }
 
-/// Finds a seat for a vote, moving others where that helps. Recursion is bounded by the number of requirements.
-fn seat(
-    vote: usize,
-    requirements: &[Requirement],
-    votes: &[Vec<usize>],
-    seated: &mut [Vec<usize>],
-    visited: &mut [bool],
-) -> bool {
-    for &at in votes.get(vote).map(Vec::as_slice).unwrap_or_default() {
-        let Some(requirement) = requirements.get(at) else { continue };
+/// Finds a seat for one, moving others where that helps. Recursion is bounded by the number of kinds.
+fn seat(one: usize, seats: &[u32], fits: &[Vec<usize>], seated: &mut [Vec<usize>], visited: &mut [bool]) -> bool {
+    for &at in fits.get(one).map(Vec::as_slice).unwrap_or_default() {
+        let Some(count) = seats.get(at) else { continue };
         if std::mem::replace(&mut visited[at], true) {
             continue;
         }
-        if seated[at].len() < requirement.count as usize {
-            seated[at].push(vote);
+        if seated[at].len() < *count as usize {
+            seated[at].push(one);
             return true;
         }
         for taken in 0..seated[at].len() {
             let other = seated[at][taken];
-            if seat(other, requirements, votes, seated, visited) {
-                seated[at][taken] = vote;
+            if seat(other, seats, fits, seated, visited) {
+                seated[at][taken] = one;
                 return true;
             }
         }
@@ -477,6 +490,7 @@ mod tests {
             min_assurance: if own { Assurance::A1 } else { Assurance::A2 },
             phrase: None,
             phrase_hint: None,
+            rules: Vec::new(),
         }
     }
 

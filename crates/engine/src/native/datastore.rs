@@ -1,7 +1,8 @@
 //! The datastore actions of the `st2` pack: `st2.kv.*`, in the system scope, as the original pack used it.
 
 use super::{python, python_error, text, truthy};
-use crate::lookup::Datastore;
+use crate::asking;
+use crate::people::{Role, SYSTEM_USER, role_of};
 use crate::turn::Turn;
 use squall_model::{ExecutionId, Map, Outcome, Timestamp, Value, from_json, to_json};
 use squall_store::{Item, ItemScope, Op, Page};
@@ -10,25 +11,45 @@ use std::time::Duration;
 /// What a missing key says, in the words of the original pack.
 const MISSING: &str = "Key does not exist";
 
-fn read(turn: &Turn<'_>, name: &str, decrypt: bool) -> Result<Option<String>, String> {
-    let data: Datastore<'_> = turn.datastore();
-    let Some(item) = data.item(&ItemScope::System, name).map_err(|e| e.to_string())? else { return Ok(None) };
-    if decrypt { data.clear_text(&item).map(Some) } else { Ok(Some(item.value)) }
+fn read(turn: &Turn<'_>, name: &str) -> Result<Option<Item>, String> {
+    turn.datastore().item(&ItemScope::System, name).map_err(|e| e.to_string())
 }
 
-pub(super) fn kv_get(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
+/// What is read in clear by a workflow was decided by whoever installed it; by itself, the action reads what its user may.
+fn read_for(turn: &Turn<'_>, id: ExecutionId, own: &Map) -> Result<Option<String>, String> {
+    let name = text(own, "key");
+    let Some(item) = read(turn, name)? else { return Ok(None) };
+    if !truthy(own, "decrypt") {
+        return Ok(Some(item.value));
+    }
+    let run = turn.tree.executions.get(&id).filter(|run| item.secret && run.parent.is_none());
+    if let Some(user) = run.map(asking::user).filter(|user| !may_decrypt(turn, user)) {
+        return Err(format!(
+            "`{user}` may not see the secret datastore item `{name}` in clear: this needs the role `admin`; a workflow of a pack \
+             may read it"
+        ));
+    }
+    turn.datastore().clear_text(&item).map(Some)
+}
+
+fn may_decrypt(turn: &Turn<'_>, user: &str) -> bool {
+    let account = || turn.around.store.user(user).ok().flatten().filter(|account| account.active);
+    user == SYSTEM_USER || account().is_some_and(|account| role_of(&account) >= Role::Admin)
+}
+
+pub(super) fn kv_get(turn: &mut Turn<'_>, id: ExecutionId, _: &Map, own: &Map) -> Outcome {
     if truthy(own, "decompress") {
         return python_error("compressed items are not supported: store the value as it is");
     }
-    match read(turn, text(own, "key"), truthy(own, "decrypt")) {
+    match read_for(turn, id, own) {
         Ok(Some(value)) => python(value.into()),
         Ok(None) => python_error(MISSING),
         Err(why) => python_error(&why),
     }
 }
 
-pub(super) fn kv_get_object(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
-    match read(turn, text(own, "key"), truthy(own, "decrypt")) {
+pub(super) fn kv_get_object(turn: &mut Turn<'_>, id: ExecutionId, _: &Map, own: &Map) -> Outcome {
+    match read_for(turn, id, own) {
         Ok(Some(value)) => match from_json(&value, false) {
             Ok(value) => python(value),
             Err(e) => python_error(&format!("the value of `{}` is {e}", text(own, "key"))),
@@ -75,7 +96,7 @@ fn write(turn: &mut Turn<'_>, own: &Map, stored: String, shown: Value) -> Outcom
 
 pub(super) fn kv_delete(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
     let name = text(own, "key").to_owned();
-    match read(turn, &name, false) {
+    match read(turn, &name) {
         Ok(None) => python(false.into()),
         Err(why) => python_error(&why),
         Ok(Some(_)) => {

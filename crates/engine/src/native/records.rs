@@ -2,15 +2,17 @@
 
 use super::{python, python_error, text};
 use crate::turn::Turn;
-use crate::{report, view};
+use crate::{limits, report, view};
 use squall_content::{Pack, Registry};
-use squall_model::{ActionRef, Execution, ExecutionId, Ids, Map, Outcome, Str, Value};
+use squall_model::{ActionRef, Execution, ExecutionId, Ids, Map, Outcome, Str, Value, to_json};
 use squall_store::{Filter, Page};
 
 /// Records listed when nobody says how many.
 const LISTED: usize = 10;
 /// Records listed at most.
 const MOST: usize = 1_000;
+/// Executions that are read at once.
+const CHUNK: u64 = 20;
 
 pub(super) fn uuid(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map) -> Outcome {
     let ids: &dyn Ids = turn.around.ids;
@@ -69,14 +71,37 @@ pub(super) fn executions(turn: &mut Turn<'_>, _: ExecutionId, _: &Map, own: &Map
         Err(why) => return python_error(&why),
     };
     let filter = Filter { action: some("action"), status: status.into_iter().collect(), ..Filter::default() };
-    let page = Page { offset: 0, limit: limit(own) as u64 };
-    match turn.around.store.executions(&filter, page) {
-        Ok((found, _)) => {
-            let shown = |e: &Execution| without(view::execution(e, turn.around.content, turn.around.settings), own);
-            python(found.iter().map(shown).collect::<Vec<_>>().into())
-        }
-        Err(error) => python_error(&error.to_string()),
+    match some_executions(turn, &filter, own) {
+        Ok(shown) => python(shown.into()),
+        Err(why) => python_error(&why),
     }
+}
+
+/// Few at a time, since each may have a large result, and no more than a result may have.
+fn some_executions(turn: &Turn<'_>, filter: &Filter, own: &Map) -> Result<Vec<Value>, String> {
+    let limit = limit(own) as u64;
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    for offset in (0..limit).step_by(CHUNK as usize) {
+        let page = Page { offset, limit: CHUNK.min(limit - offset) };
+        let (found, _) = turn.around.store.executions(filter, page).map_err(|error| error.to_string())?;
+        for execution in &found {
+            let shown = without(view::execution(execution, turn.around.content, turn.around.settings), own);
+            bytes += to_json(&shown).len() as u64;
+            if bytes > limits::RESULT_BYTES {
+                return Err(format!(
+                    "the newest {} of {limit} executions have more than {} bytes: give a smaller `limit`, or leave fields out \
+                     (`exclude: [result]`)",
+                    all.len() + 1,
+                    limits::RESULT_BYTES
+                ));
+            }
+            all.push(shown);
+        }
+        if (found.len() as u64) < CHUNK {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 fn limit(own: &Map) -> usize {

@@ -152,6 +152,7 @@ impl Engine {
 
     /// The first code of a new factor: from now on it counts.
     pub async fn confirm_factor(&self, code: &str, who: &Principal) -> Result<(), NotProved> {
+        authorize(who, Wish::Credentials { owner: &who.user })?;
         let factor = self.store().factor(&who.user).map_err(Refusal::from)?.ok_or(NotProved::None)?;
         self.take_code(who, &factor, code, None, "factor_confirmed").await
     }

@@ -125,6 +125,8 @@ impl Principal {
 pub enum Wish<'a> {
     /// Run an action.
     Run(&'a Action),
+    /// Give the processes of an action variables of their environment.
+    Environment(&'a Action),
     /// Look at executions, actions, aliases, packs.
     View,
     /// Pause, resume, cancel an execution that this user asked for.
@@ -169,6 +171,8 @@ pub fn authorize(who: &Principal, wish: Wish<'_>) -> Result<(), Refusal> {
         Wish::View => Role::Observer,
         Wish::Run(action) if is_shell_strength(action) => Role::Admin,
         Wish::Run(_) => Role::Operator,
+        // Shells and loaders run code that variables name.
+        Wish::Environment(_) => Role::Admin,
         Wish::Steer { requester } if requester == who.user => Role::Operator,
         Wish::Steer { .. } => Role::Admin,
         Wish::ReadSystemItem => Role::Observer,
@@ -199,6 +203,9 @@ fn describe(wish: Wish<'_>) -> String {
     match wish {
         Wish::View => "look at this".into(),
         Wish::Run(action) => format!("run `{}`", action.reference),
+        Wish::Environment(action) => {
+            format!("give `{}` an environment by its runner's parameter `env`", action.reference)
+        }
         Wish::Steer { requester } => format!("change an execution of `{requester}`"),
         Wish::ReadSystemItem => "read system datastore items".into(),
         Wish::DecryptSystemItem => "read secret datastore items in clear".into(),
@@ -223,6 +230,12 @@ fn is_shell_strength(action: &Action) -> bool {
 
 /// The user that the first start makes.
 pub const ADMIN: &str = "admin";
+
+/// Whether a name is that of somebody with a record: the engine itself and people in chat without an account run things
+/// under names that have none.
+pub(crate) fn has_account(name: &str) -> bool {
+    name != CHAT_USER && name != SYSTEM_USER
+}
 
 /// The strongest of a user's roles; none means guest.
 pub(crate) fn role_of(user: &User) -> Role {

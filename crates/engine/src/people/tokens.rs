@@ -1,6 +1,6 @@
 //! Tokens: of people, of the agents that act for them, and of runs. Only the hash of a token is stored.
 
-use super::{Principal, Role, Via, Wish, audit_row, authorize, role_of};
+use super::{Principal, Role, Via, Wish, audit_row, authorize, has_account, role_of};
 use crate::Engine;
 use crate::refusal::Refusal;
 use squall_model::{ExecutionId, Secret, Timestamp, Value};
@@ -118,7 +118,7 @@ impl Engine {
             (None, None) => Via::Token,
         };
         let user = self.store().user(&token.user)?;
-        if token.execution.is_some() && user.is_none() {
+        if token.execution.is_some() && user.is_none() && !has_account(&token.user) {
             // Runs of chat people and of the engine itself have no user record; their tokens can do what an operator can.
             return Ok(Some(Principal { user: token.user, role: Role::Operator, via }));
         }

@@ -26,6 +26,7 @@ impl<'a> Turn<'a> {
             now: self.around.now,
             length: self.around.length,
             paces: self.around.paces,
+            opened: self.opened,
         }
     }
 
@@ -170,7 +171,7 @@ impl<'a> Turn<'a> {
         let asker = self.asker();
         let Some(joined) = asker.join(&wanted, &[demanded])? else { return Ok(child) };
         match asker.open(&wanted, joined, &Before::default())? {
-            Opened::Joined(record) => Err(format!("the same request is already waiting as {}", record.code)),
+            Opened::Joined(record) => Err(format!("the same request is already waiting as confirmation {}", record.id)),
             Opened::Looked(first) => Err(format!("the same request is already waiting as execution {first}")),
             Opened::Held(decision) => {
                 asking::hold(&mut child, &action, all, &Waiting::Asked(&decision.record), &Value::Null);
@@ -203,7 +204,9 @@ impl<'a> Turn<'a> {
             let joined = if demanded.is_nothing() { None } else { asker.join(&wanted, &[demanded])? };
             let Some(joined) = joined else { return Ok(next) };
             match asker.open(&wanted, joined, &Before::default())? {
-                Opened::Joined(record) => return Err(format!("the same request waits already as {}", record.code)),
+                Opened::Joined(record) => {
+                    return Err(format!("the same request waits already as confirmation {}", record.id));
+                }
                 Opened::Looked(first) => return Err(format!("the same request waits already as execution {first}")),
                 Opened::Held(decision) => decision,
                 Opened::Looks(stage, _) => {
@@ -320,6 +323,7 @@ impl<'a> Turn<'a> {
 
     /// Something must be found out before anybody is asked. It begins after the commit.
     fn look_first(&mut self, stage: Box<Stage>) {
+        self.opened += 1;
         self.ops.extend(stage.ops());
         self.effects.push(Effect::Look(stage));
     }
@@ -370,7 +374,7 @@ impl<'a> Turn<'a> {
         match self.asker().open(&wanted, joined, &before)? {
             Opened::Held(decision) => Ok(Next::Asked(decision)),
             Opened::Looks(stage, _) => Ok(Next::Looks(stage)),
-            Opened::Joined(record) => Err(format!("the same request waits already as {}", record.code)),
+            Opened::Joined(record) => Err(format!("the same request waits already as confirmation {}", record.id)),
             Opened::Looked(first) => Err(format!("the same request waits already as execution {first}")),
         }
     }
@@ -513,11 +517,11 @@ impl<'a> Turn<'a> {
         let asked = match asked {
             Ok(Opened::Held(decision)) => Ok(Next::Asked(decision)),
             Ok(Opened::Looks(stage, _)) => Ok(Next::Looks(stage)),
-            Ok(Opened::Joined(other)) => Err(format!("the same request waits already as {}", other.code)),
+            Ok(Opened::Joined(other)) => Err(format!("the same request waits already as confirmation {}", other.id)),
             Ok(Opened::Looked(first)) => Err(format!("the same request waits already as execution {first}")),
             Err(why) => Err(why),
         };
-        asked.inspect_err(|why| tracing::warn!(code = %record.code, %why, "it cannot be asked about anew"))
+        asked.inspect_err(|why| tracing::warn!(confirmation = %record.id, %why, "it cannot be asked about anew"))
     }
 
     /// Withdraws what is open about an execution; answers whether there was anything.
@@ -542,7 +546,10 @@ impl<'a> Turn<'a> {
     }
 
     fn for_bot(&self, record: &Record, question: &Text) -> String {
-        bots::question(record, question.plain(), self.around.settings)
+        match self.around.settings.trust_legacy_bots {
+            true => question.plain(),
+            false => bots::question(record),
+        }
     }
 
     /// The alias's own acknowledgement, once what it speaks of starts; the default one would only repeat the release.
@@ -586,6 +593,8 @@ impl<'a> Turn<'a> {
 
     /// Writes what a decision says into the batch.
     pub(super) fn take_decision(&mut self, decision: &Decision, expected: Option<u64>) {
+        self.write_shared();
+        self.opened += usize::from(expected.is_none());
         let ops = asking::ops(decision, expected, self.tree.root, self.around.now);
         self.tell_bot(decision, expected);
         self.decided.insert(decision.record.id.to_string(), decision.record.clone());

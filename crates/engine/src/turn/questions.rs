@@ -15,6 +15,7 @@ use crate::confirmation::policy::join;
 use crate::confirmation::record::{ConfirmationId, Kind, State as Standing, Task};
 use crate::confirmation::texts::{ShownRun, shown_name, shown_text, shown_value};
 use squall_content::Action;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// An inquiry without an end: a hundred years, so that its time is still a time.
@@ -44,7 +45,11 @@ impl Turn<'_> {
         let Some(kind) = kind(action) else { return false };
         let wish = match kind {
             Kind::Inquiry => Ok(inquiry(action, runner)),
-            Kind::Task | Kind::Gate => task(action, own),
+            // Run by itself, its parameters are words of whoever asks, not of a workflow's author.
+            Kind::Task | Kind::Gate => {
+                let is_root = self.tree.executions.get(&id).is_none_or(|execution| execution.parent.is_none());
+                task(if is_root { Origin::Call } else { Origin::Task }, action, own)
+            }
         };
         let asked = wish.and_then(|wish| self.put(id, kind, wish));
         if let Err(why) = asked {
@@ -58,7 +63,8 @@ impl Turn<'_> {
         if wish.once
             && let Some(record) = self.equal_question(id, &digest)
         {
-            return self.share(id, record);
+            self.share(id, &record);
+            return Ok(());
         }
         let execution = self.tree.executions.get(&id).cloned().ok_or("gone")?;
         let root = self.root().ok_or("its workflow cannot be found")?;
@@ -76,6 +82,11 @@ impl Turn<'_> {
             };
         }
         let origin = asking::place(&root);
+        // How many inquiries somebody has open StackStorm does not mind.
+        match kind {
+            Kind::Inquiry => asker.fits(None, None)?,
+            Kind::Task | Kind::Gate => asker.fits(Some(&requester), origin.as_ref())?,
+        }
         let joined = join(&[Arc::new(wish.rule)], origin.is_some()).ok_or("nobody is asked")?;
         let opening = Opening {
             id: ConfirmationId::draw(self.around.ids, self.around.now),
@@ -128,36 +139,49 @@ impl Turn<'_> {
         Digest::of(&canonical(&whole))
     }
 
-    /// A question of the same workflow that is the same, and waits or was granted.
-    fn equal_question(&self, id: ExecutionId, digest: &Digest) -> Option<confirmation::Record> {
-        let parent = self.tree.executions.get(&id)?.parent;
-        let filter = squall_store::ConfirmationFilter { root: Some(self.tree.root), ..Default::default() };
-        let page = squall_store::Page { offset: 0, limit: 1_000 };
-        let (rows, _) = self.around.store.confirmations(&filter, page).ok()?;
-        let stored = rows.iter().filter_map(|row| confirmation::Record::from_json(&row.json).ok());
-        let known: BTreeMap<_, _> = stored.map(|r| (r.id.to_string(), r)).chain(self.decided.clone()).collect();
+    /// The id of a question of the same workflow that is the same, and waits or was granted; this turn knows it then.
+    fn equal_question(&mut self, id: ExecutionId, digest: &Digest) -> Option<String> {
+        self.tree.executions.get(&id)?.parent?;
         let fits = |r: &confirmation::Record| {
             r.kind == Kind::Task && r.digest == *digest && matches!(r.state, Standing::Open | Standing::Released)
         };
-        known.into_values().rev().find(|record| parent.is_some() && fits(record))
+        if let Some((id, _)) = self.decided.iter().rev().find(|(_, record)| fits(record)) {
+            return Some(id.clone());
+        }
+        let filter = squall_store::ConfirmationFilter { root: Some(self.tree.root), ..Default::default() };
+        let page = squall_store::Page { offset: 0, limit: 1_000 };
+        let (rows, _) = self.around.store.confirmations(&filter, page).ok()?;
+        let unknown = rows.iter().filter(|row| !self.decided.contains_key(&row.id));
+        let stored = unknown.filter_map(|row| confirmation::Record::from_json(&row.json).ok());
+        let record = stored.filter(fits).max_by_key(|record| record.id)?;
+        let id = record.id.to_string();
+        self.decided.insert(id.clone(), record);
+        Some(id)
     }
 
     /// One more item that waits for the same answer, or has it already.
-    fn share(&mut self, id: ExecutionId, mut record: confirmation::Record) -> Result<(), String> {
+    fn share(&mut self, id: ExecutionId, which: &str) {
+        let Some(record) = self.decided.get_mut(which) else { return };
         if let Some((status, result)) = record.result() {
-            self.end(id, Outcome { status, result });
-            return Ok(());
+            return self.end(id, Outcome { status, result });
         }
-        let shown = record.runs.first().map(|(_, run)| run.clone()).unwrap_or_default();
-        let version = record.version;
-        record.runs.push((id, shown));
-        record.version += 1;
-        let row = asking::row(&record, self.tree.root);
-        self.ops.push(Op::PutConfirmation { row: Box::new(row), expected: Some(version) });
-        let change = Change { result: Some(waiting(&record)), ..Change::default() };
-        self.decided.insert(record.id.to_string(), record);
+        // Nothing is shown of it: the question is that of the first.
+        record.runs.push((id, ShownRun::default()));
+        if let Entry::Vacant(first) = self.shared.entry(which.to_owned()) {
+            first.insert(record.version);
+            record.version += 1;
+        }
+        let change = Change { result: Some(waiting(record)), ..Change::default() };
         self.become_status(id, Status::Pending, change);
-        Ok(())
+    }
+
+    /// Writes the questions that more items share by now, before anything else is written of them.
+    pub(super) fn write_shared(&mut self) {
+        for (id, expected) in std::mem::take(&mut self.shared) {
+            let Some(record) = self.decided.get(&id) else { continue };
+            let row = asking::row(record, self.tree.root);
+            self.ops.push(Op::PutConfirmation { row: Box::new(row), expected: Some(expected) });
+        }
     }
 
     /// After an inquiry: what paused for it goes on.
@@ -188,7 +212,7 @@ fn waiting(record: &confirmation::Record) -> Value {
 }
 
 /// `squall.confirm`
-fn task(action: &Action, own: &Map) -> Result<Wish, String> {
+fn task(origin: Origin<'_>, action: &Action, own: &Map) -> Result<Wish, String> {
     let get = |name: &str| own.get(name).filter(|value| !value.is_null());
     let mut declaration = Map::new();
     for name in ["require", "timeout", "ask"] {
@@ -203,7 +227,7 @@ fn task(action: &Action, own: &Map) -> Result<Wish, String> {
         declaration.shift_remove("require");
         declaration.insert("by".into(), who.into());
     }
-    let rule = match declared(Origin::Task, &declaration.into()) {
+    let rule = match declared(origin, &declaration.into()) {
         Ok(Declared::Rule(rule)) => (*rule).clone(),
         Ok(Declared::Nothing | Declared::Named(_)) => return Err("`require` names nobody".into()),
         Err(problems) => {
@@ -258,6 +282,7 @@ fn inquiry(action: &Action, runner: &Map) -> Wish {
             min_assurance: Assurance::A2,
             phrase: None,
             phrase_hint: None,
+            rules: Vec::new(),
         }],
         ask: Ask { origin: false, also: Vec::new(), mention: Vec::new(), dm: false },
         show: Default::default(),

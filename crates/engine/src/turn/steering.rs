@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// When something is tried again that could not be read.
+const LATER: Duration = Duration::from_secs(60);
+
 impl<'a> Turn<'a> {
     pub(super) fn set_due(&mut self, due: Due) {
         self.effects.push(Effect::Due);
@@ -32,13 +35,18 @@ impl<'a> Turn<'a> {
                 }
             }
             DueKind::Erase => self.erase_secrets(due),
-            DueKind::Deadline => {
-                let found = self.around.store.confirmation_of(due.owner);
-                if let Ok(Some(row)) = found {
+            DueKind::Deadline => match self.around.store.confirmation_of(due.owner) {
+                Ok(Some(row)) => {
                     let event = Event::Due(confirmation::decide::Due::from_number(due.number));
                     self.confirm(&row.id, &event, None);
                 }
-            }
+                Ok(None) => {}
+                // What cannot be read now is looked at again: without its deadline a question would wait for ever.
+                Err(error) => {
+                    tracing::error!(%error, execution = %due.owner, "cannot read a confirmation whose time has come");
+                    self.set_due(Due { at: self.around.now.after(LATER), ..due.clone() });
+                }
+            },
         }
     }
 

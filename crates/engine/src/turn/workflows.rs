@@ -41,9 +41,15 @@ impl<'a> Turn<'a> {
         self.end_if_done(id);
     }
 
-    /// Whether facts hold secrets: parameters of the workflow, or of an action that it offers.
+    /// Whether facts may hold secrets: parameters of the workflow, or of an action that it offers; and what a workflow reads in clear,
+    /// or hears of one that takes secrets, may stand in any of its later facts.
     fn holds_secrets(&self, id: ExecutionId, facts: &[Fact]) -> bool {
-        let own = |execution: &Execution| !execution.request.secret.is_empty();
+        let content = &self.around.content;
+        let action = |execution: &Execution| content.registry().action(&execution.request.action).cloned();
+        let own = |execution: &Execution| {
+            !execution.request.secret.is_empty()
+                || action(execution).is_none_or(|action| content.touches_secrets(&action))
+        };
         let offered = |fact: &Fact| match fact {
             Fact::Offered { offer } => offer.action.as_deref().is_some_and(|name| self.takes_secrets(name)),
             _ => false,

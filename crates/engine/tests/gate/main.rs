@@ -6,6 +6,7 @@ mod bypass;
 mod changes;
 mod deadline;
 mod desk;
+mod hostile;
 mod looks;
 mod model;
 mod names;

@@ -244,6 +244,7 @@ impl Deciding<'_> {
                 min_assurance: needed,
                 phrase: None,
                 phrase_hint: None,
+                rules: Vec::new(),
             };
             eligible(&requirement, &proof, &self.question())?;
         }

@@ -55,7 +55,7 @@ impl Deciding<'_> {
         let Some(escalation) = self.record.escalate.get(n as usize).cloned() else {
             return Outcome::Refused(Refused::Nothing);
         };
-        for requirement in self.record.requirements.iter_mut().filter(|r| !r.is_self()) {
+        for requirement in self.record.requirements.iter_mut().filter(|r| escalation.widens(r)) {
             for who in &escalation.add_who {
                 if !requirement.who.contains(who) {
                     requirement.who.push(who.clone());

@@ -3,6 +3,7 @@
 //! Start reading at [`join`].
 
 use super::*;
+use crate::confirmation::people::matched;
 use crate::confirmation::record::Record;
 
 /// A rule as it stands in a record.
@@ -65,10 +66,12 @@ pub fn join(rules: &[Arc<Rule>], in_chat: bool) -> Option<Joined> {
         joined.tighten(Joined::of(rule, in_chat));
     }
     joined.escalate.retain(|e| e.after < joined.timeout);
-    // Whoever asked for an approval by others and offers no way around leaves none.
-    let guarded: Vec<_> = rules.iter().filter(|r| !r.require.iter().all(Requirement::is_self)).collect();
+    // Whoever asked for an approval by others and offers no way around leaves none. What the requester has to type or to prove
+    // for themselves nobody can pass over for them.
+    let (own, guarded): (Vec<_>, Vec<_>) = rules.iter().partition(|r| r.require.iter().all(Requirement::is_self));
     joined.break_glass = guarded.iter().map(|r| r.break_glass.clone()).collect();
-    if joined.break_glass.iter().any(Vec::is_empty) {
+    let is_strict = own.iter().flat_map(|r| &r.require).any(|requirement| !requirement.is_plain());
+    if is_strict || joined.break_glass.iter().any(Vec::is_empty) {
         joined.break_glass.clear();
     }
     Some(joined)
@@ -76,6 +79,7 @@ pub fn join(rules: &[Arc<Rule>], in_chat: bool) -> Option<Joined> {
 
 impl Joined {
     fn of(rule: &Rule, in_chat: bool) -> Joined {
+        let id = || vec![rule.id.clone()];
         let mut ways = rule.ways.clone();
         if !in_chat && !rule.ways_written {
             ways.extend([Way::Web, Way::Cli, Way::Api]);
@@ -87,11 +91,11 @@ impl Joined {
                 sha: rule.sha.clone(),
                 includes: Vec::new(),
             }],
-            requirements: rule.require.clone(),
+            requirements: rule.require.iter().map(|wanted| Requirement { rules: id(), ..wanted.clone() }).collect(),
             ways,
             timeout: rule.timeout,
             remind: rule.remind.clone(),
-            escalate: rule.escalate.clone(),
+            escalate: rule.escalate.iter().map(|one| Escalation { rule: rule.id.clone(), ..one.clone() }).collect(),
             break_glass: Vec::new(),
             deny_count: rule.deny_count,
             deny_reason: rule.deny_reason,
@@ -135,11 +139,14 @@ impl Joined {
 
     /// Whether this asks for more than a record froze. What a record asks beyond that stays asked, and its times stay.
     pub fn wants_more_than(&self, record: &Record) -> bool {
-        let added: Vec<&Who> =
-            record.escalate.iter().take(record.escalated as usize).flat_map(|escalation| &escalation.add_who).collect();
-        let is_met =
-            |wanted: &Requirement| record.requirements.iter().any(|frozen| is_at_least(frozen, wanted, &added));
-        !self.requirements.iter().all(is_met)
+        let happened: Vec<&Escalation> = record.escalate.iter().take(record.escalated as usize).collect();
+        let meets = |frozen: &Requirement| -> Vec<usize> {
+            let met = |at: &usize| is_at_least(frozen, &self.requirements[*at], &happened);
+            (0..self.requirements.len()).filter(met).collect()
+        };
+        // Each frozen requirement stands for one that is wanted, not for two: otherwise one answer would do for both.
+        let offers: Vec<Vec<usize>> = record.requirements.iter().map(meets).collect();
+        matched(&vec![1; self.requirements.len()], &offers).contains(&0)
             || !record.ways.is_subset(&self.ways)
             || self.deny_count < record.deny_count
             || self.deny_reason > record.deny_reason
@@ -173,8 +180,9 @@ impl Joined {
 
 /// Whether one requirement asks for everything that another does. A larger set is less, not more, unless it grew by
 /// escalation.
-fn is_at_least(frozen: &Requirement, wanted: &Requirement, added: &[&Who]) -> bool {
-    frozen.who.iter().all(|who| wanted.who.contains(who) || added.contains(&who))
+fn is_at_least(frozen: &Requirement, wanted: &Requirement, happened: &[&Escalation]) -> bool {
+    let grew_by = |who: &Who| happened.iter().any(|one| one.widens(frozen) && one.add_who.contains(who));
+    frozen.who.iter().all(|who| wanted.who.contains(who) || grew_by(who))
         && frozen.count >= wanted.count
         && (frozen.exclude_requester || !wanted.exclude_requester)
         && (frozen.exclude_editor || !wanted.exclude_editor)
@@ -184,6 +192,7 @@ fn is_at_least(frozen: &Requirement, wanted: &Requirement, added: &[&Who]) -> bo
 
 /// The same people asked by two rules are asked once, for the stricter of both.
 fn tighten_requirement(own: &mut Requirement, other: Requirement) {
+    own.rules.extend(other.rules);
     own.count = own.count.max(other.count);
     own.exclude_requester |= other.exclude_requester;
     own.exclude_editor |= other.exclude_editor;

@@ -3,7 +3,7 @@
 //! Start reading at [`question`].
 
 use super::super::record::Record;
-use super::{Fill, Piece, Text, neutral, shown_name, shown_text, text};
+use super::{Fill, Piece, ShownRun, Text, neutral, shown_name, shown_text, text};
 use jiff::tz::TimeZone;
 use squall_model::Timestamp;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use std::time::Duration;
 pub const MESSAGE: usize = 3_000;
 /// Rules that are named one by one.
 const RULES: usize = 4;
+/// Runs of one message that are named one by one.
+const HEADS: usize = 10;
 
 /// A duration as people say it: `60 s`, `15 min`, `1 h 5 min`, `2 d 3 h`.
 pub fn human(duration: Duration) -> String {
@@ -137,12 +139,22 @@ fn asked_by(record: &Record) -> String {
     }
 }
 
+/// The runs of which something is shown: items that share a question are asked about once.
+fn runs(record: &Record) -> impl Iterator<Item = &ShownRun> {
+    record.runs.iter().map(|(_, run)| run).filter(|run| !run.action.is_empty())
+}
+
 /// `ops.restart — Restart a host.`, one line for each run.
 fn head(record: &Record) -> Text {
     let mut pieces = Vec::new();
-    for (at, (_, run)) in record.runs.iter().enumerate() {
+    let shown: Vec<&ShownRun> = runs(record).collect();
+    for (at, run) in shown.iter().enumerate() {
         if at > 0 {
             pieces.push(Piece::Ours("\n".into()));
+        }
+        if at == HEADS && shown.len() > HEADS + 1 {
+            pieces.push(Piece::Ours(format!("… and {} more", shown.len() - HEADS)));
+            break;
         }
         pieces.push(Piece::Value(neutral(&run.action)));
         if let Some(description) = &run.description {
@@ -156,14 +168,14 @@ fn head(record: &Record) -> Text {
 /// A line for each parameter, values under each other; for several runs under the name of each.
 fn params(record: &Record) -> Text {
     let mut pieces: Vec<Piece> = Vec::new();
-    let several = record.runs.len() > 1;
+    let several = runs(record).nth(1).is_some();
     let mut line = |line: Vec<Piece>| {
         if !pieces.is_empty() {
             pieces.push(Piece::Ours("\n".into()));
         }
         pieces.extend(line);
     };
-    for (_, run) in &record.runs {
+    for run in runs(record) {
         if several {
             line(vec![Piece::Ours("• ".into()), Piece::Value(neutral(&run.action))]);
         }
