@@ -191,7 +191,7 @@ impl Narrator {
                 let plain = info.as_ref().is_none_or(|info| info.starts_with('{'));
                 Line { text, minor: plain && self.is_no_news(&task(id), *state == TaskState::Success) }
             }
-            Mistral::Published { task: id, branch, global } => {
+            Mistral::Published { task: id, branch, global, .. } => {
                 let all: Vec<&Str> = branch.keys().chain(global.keys()).collect();
                 if all.is_empty() {
                     return minor(format!("{} publishes nothing", task(id)));

@@ -4,7 +4,7 @@
 //! needs a catalogue of actions (StackStorm's category `content`) is the matter of `squall_content`, which has one.
 
 use crate::definition::ORQUESTA_GIVEN;
-use crate::{Definition, Language, LoadOptions, orquesta};
+use crate::{Language, LoadOptions, chain, mistral, orquesta};
 use squall_yaml::Diagnostic;
 
 /// One thing that is wrong.
@@ -30,6 +30,7 @@ impl Finding {
             Some(entry) => entry.to_json(self.kind),
             None => serde_json::json!({"type": self.kind, "message": message}),
         };
+        json["severity"] = if self.diagnostic.is_error() { "error" } else { "warning" }.into();
         json["code"] = (*code).into();
         json["file"] = file.as_deref().into();
         json["line"] = self.diagnostic.line().into();
@@ -49,15 +50,18 @@ fn kind_of(code: &str) -> &'static str {
     }
 }
 
-/// Inspects a definition; nothing is found in a sound one. `known` are variables that an Orquesta workflow is given
+/// Inspects a definition; nothing but perhaps warnings is found in one that can be loaded. `known` are variables that an Orquesta workflow is given
 /// besides its inputs and what StackStorm gives to every workflow.
 pub fn inspect(language: Language, text: &str, options: &LoadOptions, known: &[String]) -> Vec<Finding> {
-    if language != Language::Orquesta {
-        let problems = Definition::load(language, text, options).err().unwrap_or_default();
-        return problems.into_iter().map(Finding::of).collect();
-    }
-    let given = ORQUESTA_GIVEN.into_iter().chain(known.iter().map(String::as_str));
-    orquesta::read_sound(text, &options.path, given).err().unwrap_or_default()
+    let problems = match language {
+        Language::Chain => chain::Definition::inspect(text, options),
+        Language::Mistral => mistral::Definition::inspect(text, options),
+        Language::Orquesta => {
+            let given = ORQUESTA_GIVEN.into_iter().chain(known.iter().map(String::as_str));
+            return orquesta::read_sound(text, &options.path, given).err().unwrap_or_default();
+        }
+    };
+    problems.into_iter().map(Finding::of).collect()
 }
 
 /// Which language a text looks like, by its top-level keys.
@@ -69,6 +73,10 @@ pub fn recognize(text: &str) -> Option<Language> {
     } else if has("tasks") {
         Some(Language::Orquesta)
     } else {
-        has("version").then_some(Language::Mistral)
+        // A map with tasks below a name is a workflow of Mistral, even if its version was forgotten.
+        let pairs = document.root.as_map().unwrap_or_default();
+        let is_mistral =
+            has("version") || has("workflows") || pairs.iter().any(|(_, body)| body.get("tasks").is_some());
+        is_mistral.then_some(Language::Mistral)
     }
 }

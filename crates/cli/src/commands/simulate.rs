@@ -121,12 +121,17 @@ impl Inspect {
             let (language, options) = place(path, &text, self.engine);
             findings.extend(inspection::inspect(language, &text, &options, &self.known));
         }
+        let errors = findings.iter().filter(|found| found.diagnostic.is_error()).count();
         let all = Json::Array(findings.iter().map(inspection::Finding::to_json).collect());
         form.print(&Value::from(&all), || {
             let told: String = findings.iter().map(|found| format!("{}\n", found.diagnostic)).collect();
-            format!("{told}{} in {}", count(findings.len(), "error"), count(self.files.len(), "file"))
+            let warned = match findings.len() - errors {
+                0 => String::new(),
+                warnings => format!(", {}", count(warnings, "warning")),
+            };
+            format!("{told}{}{warned} in {}", count(errors, "error"), count(self.files.len(), "file"))
         });
-        if findings.is_empty() { Ok(()) } else { Err(Stop::Said) }
+        if errors == 0 { Ok(()) } else { Err(Stop::Said) }
     }
 }
 

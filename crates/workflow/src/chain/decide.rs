@@ -55,28 +55,38 @@ impl<'a> Conductor<'_, 'a> {
             Ok(vars) => self.emit(Fact::VarsSet { vars }),
             Err(error) => return self.fail("Failed initializing ``vars`` in chain.", &error),
         }
-        self.reach(self.definition().start.clone());
+        match self.definition().node(&self.definition().start) {
+            Some(_) => self.reach(self.definition().start.clone()),
+            None => self.end(Status::Succeeded),
+        }
     }
 
     /// Goes to the node of that name.
     fn reach(&mut self, name: Str) {
-        let Some(node) = self.definition().node(&name) else {
-            let present = self.state().node.clone().unwrap_or_default();
-            let summary = format!("Failed to get next node \"{present}\".");
-            return self.fail(&summary, &format!("Unable to find node with name \"{name}\"."));
-        };
+        let Some(node) = self.definition().node(&name) else { return self.lost(&name) };
         self.emit(Fact::Reached { node: name, at: self.at });
         self.offer(node);
+    }
+
+    /// There is no node of the name that comes next.
+    fn lost(&mut self, name: &str) {
+        let present = self.state().node.clone().unwrap_or_default();
+        let summary = format!("Failed to get next node \"{present}\".");
+        self.fail(&summary, &not_found(name));
     }
 
     fn offer(&mut self, node: &Node) {
         let (name, reference) = (&node.name, &node.reference);
         let registered = self.step.host.action(reference);
         if matches!(registered, Registered::No) {
+            let reference = if reference.is_empty() { "None" } else { reference };
             let summary =
                 format!("Failed to run task \"{name}\". Action with reference \"{reference}\" doesn't exist.");
             let detail = format!("Task :: {name} - Action with ref {reference} not registered.");
             return self.fail(&summary, &detail);
+        }
+        if let Some(fault) = node.fault(&["params", "parameters"]) {
+            return self.escape(fault);
         }
         let begin = self.began();
         let sight = Sight::of(self.state(), &begin);
@@ -92,10 +102,13 @@ impl<'a> Conductor<'_, 'a> {
             Ok(input) => input,
             Err(text) => return self.escape(&text),
         };
+        if let Some(fault) = node.fault(&["notify"]) {
+            return self.escape(fault);
+        }
         let skip_notify = names(begin.runner.get("skip_notify")).any(|skipped| skipped == &**name);
         let notify = match &node.notify {
+            _ if skip_notify => None,
             Some(notify) => Some(notify.clone()),
-            None if skip_notify => None,
             None => begin.env.get("notify").filter(|notify| notify.is_truthy()).cloned(),
         };
         let child = Child { context: node.context.clone(), notify, skip_notify, delay_ms: 0 };
@@ -110,6 +123,9 @@ impl<'a> Conductor<'_, 'a> {
 
     fn finished(&mut self, run: RunId, status: Status, result: Value) {
         self.step.emit(crate::Fact::Finished { run, status, result: result.clone() });
+        if self.state().run != Some(run) {
+            return; // A pending child that a resume left behind.
+        }
         let execution = self.step.host.child(run);
         self.emit(Fact::Listed { run, execution, state: status, result, at: self.at });
         if self.state().held {
@@ -119,10 +135,14 @@ impl<'a> Conductor<'_, 'a> {
             }
             return;
         }
-        match status {
-            Status::Paused | Status::Pending => self.hold(),
-            _ => self.go_on(),
+        if let Err(text) = self.publish() {
+            // StackStorm forgets this error when it finds no next node either.
+            return match self.next() {
+                Next::Lost(name) => self.lost(&name),
+                Next::Node(_) | Next::End(_) | Next::Hold => self.escape(&text),
+            };
         }
+        self.go_on();
     }
 
     fn refused(&mut self, run: RunId, message: &str) {
@@ -134,34 +154,51 @@ impl<'a> Conductor<'_, 'a> {
         self.go_on();
     }
 
-    /// The present node is over: it publishes, then its successor is reached.
-    fn go_on(&mut self) {
-        let Some(entry) = self.state().entries().last().cloned() else { return };
-        let Some(node) = self.definition().node(&entry.node) else { return };
+    /// The present node publishes, however it ended.
+    fn publish(&mut self) -> Result<(), String> {
+        let Some(node) = self.present() else { return Ok(()) };
+        if let Some(fault) = node.fault(&["publish"]) {
+            return Err(fault.to_owned());
+        }
         if !node.publish.is_empty() {
             let begin = self.began();
-            match render::publish(node, &Sight::of(self.state(), &begin), self.step.host) {
-                Ok(vars) => self.emit(Fact::Published { vars }),
-                Err(text) => return self.escape(&text),
-            }
+            let vars = render::publish(node, &Sight::of(self.state(), &begin), self.step.host)?;
+            self.emit(Fact::Published { vars });
         }
-        match self.state().asked {
-            Some(Status::Paused) => self.hold(),
-            Some(status) => self.end(status),
-            None => self.follow(node, &entry),
+        Ok(())
+    }
+
+    fn present(&self) -> Option<&'a Node> {
+        self.definition().node(&self.state().entries().last()?.node)
+    }
+
+    /// What follows the present node, which is over. That there is no such node comes before pause and cancel.
+    fn go_on(&mut self) {
+        let next = self.next();
+        match (next, self.state().asked) {
+            (Next::Lost(name), _) => self.lost(&name),
+            (_, Some(Status::Paused)) => self.hold(),
+            (_, Some(status)) => self.end(status),
+            (Next::Hold, None) => self.hold(),
+            (Next::Node(name), None) => self.reach(name),
+            (Next::End(status), None) => self.end(status),
         }
     }
 
-    fn follow(&mut self, node: &Node, entry: &Entry) {
-        let next = match entry.state {
-            Status::Succeeded => &node.on_success,
-            Status::Failed | Status::Timeout | Status::Abandoned => &node.on_failure,
-            _ => return self.end(Status::Canceled),
+    fn next(&self) -> Next {
+        let Some(entry) = self.state().entries().last() else { return Next::End(Status::Failed) };
+        let node = self.present();
+        let link = match entry.state {
+            Status::Succeeded => node.and_then(|node| node.on_success.clone()),
+            Status::Failed | Status::Timeout | Status::Abandoned => node.and_then(|node| node.on_failure.clone()),
+            Status::Paused | Status::Pending => return Next::Hold,
+            _ => return Next::End(Status::Canceled),
         };
-        match (next, entry.state) {
-            (Some(next), _) => self.reach(next.clone()),
-            (None, Status::Abandoned) => self.end(Status::Failed),
-            (None, status) => self.end(status),
+        match (link, entry.state) {
+            (Some(name), _) if self.definition().node(&name).is_none() => Next::Lost(name),
+            (Some(name), _) => Next::Node(name),
+            (None, Status::Abandoned) => Next::End(Status::Failed),
+            (None, status) => Next::End(status),
         }
     }
 
@@ -205,14 +242,18 @@ impl<'a> Conductor<'_, 'a> {
             return;
         }
         self.emit(Fact::Released);
-        let runs = self.open_runs();
-        if !runs.is_empty() {
-            return self.step.emit(crate::Fact::ChildrenResumed { runs });
-        }
-        if let Some(entry) = self.state().entries().last().cloned()
-            && let Some(node) = self.definition().node(&entry.node)
-        {
-            self.follow(node, &entry);
+        match (self.next(), self.state().entries().last().map(|entry| (entry.state, entry.node.clone()))) {
+            // StackStorm asks anew when what it waits for is still pending.
+            (Next::Hold, Some((Status::Pending, name))) => self.reach(name),
+            (Next::Hold, _) => {
+                let runs = self.state().run.into_iter().collect();
+                self.step.emit(crate::Fact::ChildrenResumed { runs });
+            }
+            (Next::Node(name), _) => self.reach(name),
+            (Next::Lost(name), _) => self.escape(&not_found(&name)),
+            // A child that timed out while the chain was paused counts as failed.
+            (Next::End(Status::Timeout), _) => self.end(Status::Failed),
+            (Next::End(status), _) => self.end(status),
         }
     }
 
@@ -254,6 +295,22 @@ impl<'a> Conductor<'_, 'a> {
         let hidden = begin.is_some_and(|b| b.runner.get("display_published") == Some(&Value::Bool(false)));
         result(self.state(), !hidden)
     }
+}
+
+/// What comes after a node.
+enum Next {
+    /// A node.
+    Node(Str),
+    /// A name that no node has.
+    Lost(Str),
+    /// Nothing before the child goes on.
+    Hold,
+    /// Nothing: the chain ends like this.
+    End(Status),
+}
+
+fn not_found(name: &str) -> String {
+    format!("Unable to find node with name \"{name}\".")
 }
 
 /// The result of a chain: its tasks, and what was published unless that is hidden.

@@ -178,9 +178,6 @@ pub(super) fn cast(mut given: Map, action: &Registered) -> Result<Map, String> {
     let Registered::Yes(known) = action else { return Ok(given) };
     for (name, value) in &mut given {
         let Some(kind) = known.known.get(name).and_then(|parameter| parameter.kind.as_deref()) else { continue };
-        if value.is_null() {
-            continue;
-        }
         *value = params::cast(value, kind).map_err(|error| {
             format!(
                 "Failed to cast value \"{}\" (type: {}) for parameter \"{name}\" of type \"{kind}\": {}. Perhaps the value is of an invalid type?",

@@ -224,7 +224,7 @@ impl<'a> Conductor<'_, 'a> {
         if !status.is_final() || !self.state().is_current(run) {
             return;
         }
-        if status == Status::Succeeded && !shapes.is_empty() {
+        if matches!(status, Status::Succeeded | Status::Canceled) && !shapes.is_empty() {
             match self.reshape(of.task, &shapes, result) {
                 Ok(result) => self.emit(Fact::Reshaped { run, result }),
                 Err(error) => return self.fail_by_force(of.task, COMPLETING, &error.message),

@@ -116,6 +116,13 @@ pub(crate) struct Clause {
     pub shadowed: Vec<TaskIndex>,
 }
 
+impl Clause {
+    /// Whether it leads nowhere at all.
+    pub fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.shadowed.is_empty()
+    }
+}
+
 /// Where a clause leads, under which condition.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -170,12 +177,18 @@ pub(crate) struct AdHoc {
     pub base: Str,
     pub base_input: Input,
     pub input: Vec<(Str, Option<Value>)>,
-    pub output: Option<Expr>,
+    pub output: Option<(Expr, Value)>,
     /// The workbook that it belongs to.
     pub book: Option<Str>,
 }
 
 impl Definition {
+    /// The name of a workflow as it is written: without that of the workbook.
+    pub(crate) fn short_name<'n>(&self, name: &'n str) -> &'n str {
+        let inside = |book: &Str| name.strip_prefix(&**book)?.strip_prefix('.');
+        self.book.as_ref().and_then(inside).unwrap_or(name)
+    }
+
     /// The workflow that `name` means inside the workbook `book`.
     pub(crate) fn workflow(&self, name: &str, book: Option<&str>) -> Option<usize> {
         let short = book.and_then(|book| self.names.get(format!("{book}.{name}").as_str()));

@@ -286,6 +286,9 @@ pub enum Fact {
         branch: Arc<Map>,
         /// For everybody in its execution.
         global: Map,
+        /// It has something to publish, but not for its branch: Mistral shows null then.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        nothing: bool,
     },
     /// A task forgot its result (`keep-result: false`).
     Forgot {

@@ -111,16 +111,39 @@ pub(crate) fn target(text: &str) -> Target<'_> {
     }
 }
 
-/// `var in <list>` of `with-items`, split; `None` when it is not of that form.
+/// Whether Mistral's schema takes a text for a transition: a word, `word key=...` or `word(key=...)`.
+pub(crate) fn is_target(text: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let is_pair = |text: &str| text.split_once('=').is_some_and(|(key, _)| is_word(key));
+    let behind_blank = text.split_once(' ').is_some_and(|(word, pair)| is_word(word) && is_pair(pair));
+    let in_brackets = text.strip_suffix(')').and_then(|text| text.split_once('('));
+    !text.contains(char::is_whitespace)
+        || behind_blank
+        || in_brackets.is_some_and(|(word, pair)| is_word(word) && is_pair(pair))
+}
+
+/// `var in <list>` of `with-items`, split; `None` when it is not of that form. What stands behind the list is ignored.
 pub(crate) fn item(text: &str) -> Option<(&str, &str)> {
-    let text = text.trim();
-    let end = text.find(|c| !is_key(c))?;
-    let (name, rest) = text.split_at(end);
-    let list = rest.trim_start().strip_prefix("in")?;
-    let list = list.strip_prefix(|c: char| c.is_whitespace() || c == '<' || c == '[' || c == '{').map(|_| list)?;
-    let list = list.trim();
-    (!name.is_empty() && (list.starts_with('[') || list.contains("<%") || list.contains("{{") || list.contains("{%")))
-        .then_some((name, list))
+    let text = text.trim_start();
+    let end = text.find(|c| !is_key(c)).unwrap_or(text.len());
+    // As a pattern does: the longest name first, and `in` may follow it without a blank.
+    let ends = text.get(..end)?.char_indices().map(|(place, c)| place + c.len_utf8()).rev();
+    ends.into_iter().find_map(|end| {
+        let (name, rest) = text.split_at(end);
+        Some((name, listed(rest.trim_start().strip_prefix("in")?.trim_start())?))
+    })
+}
+
+/// The list at the start of `text`: up to the last `]` of its line, or one expression.
+fn listed(text: &str) -> Option<&str> {
+    let line = text.lines().next()?;
+    if line.starts_with('[') {
+        return line.get(..=line.rfind(']').filter(|end| *end > 1)?);
+    }
+    [("{{", "}}"), ("<%", "%>")].into_iter().find_map(|(open, close)| {
+        let inner = line.strip_prefix(open)?;
+        line.get(..open.len() + inner.find(close)? + close.len())
+    })
 }
 
 #[cfg(test)]

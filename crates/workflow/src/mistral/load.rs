@@ -33,6 +33,13 @@ impl Definition {
         reader.finish(definition)
     }
 
+    /// Everything that can be said against the definition of a StackStorm action, warnings included.
+    pub(crate) fn inspect(text: &str, options: &LoadOptions) -> Vec<Diagnostic> {
+        let mut reader = Reader::new(text, Some(options));
+        reader.document(text, false);
+        reader.sorted()
+    }
+
     /// Reads a definition of the bare language: workflows, or a workbook, and ad-hoc actions beside them.
     pub fn bare(text: &str, workbook: bool, actions: Option<&str>) -> Result<Definition, Vec<Diagnostic>> {
         let text = &loose_yaml::quoted(text);
@@ -72,12 +79,13 @@ impl<'t> Reader<'t> {
     }
 
     fn finish<T>(self, read: T) -> Result<T, Vec<Diagnostic>> {
+        if self.problems.iter().any(Diagnostic::is_error) { Err(self.sorted()) } else { Ok(read) }
+    }
+
+    fn sorted(self) -> Vec<Diagnostic> {
         let mut problems = self.problems;
-        if problems.is_empty() {
-            return Ok(read);
-        }
         problems.sort_by_key(|p| (p.line(), p.column()));
-        Err(problems)
+        problems
     }
 
     /// Notes a fault at `span`.
@@ -100,6 +108,13 @@ impl<'t> Reader<'t> {
         if let Some(problem) = self.problems.last_mut() {
             problem.help = Some(help.to_owned());
         }
+    }
+
+    /// Notes what runs, but hardly as it was meant.
+    pub fn warn(&mut self, code: &'static str, span: Span, message: impl Into<String>, help: &str) {
+        let mut problem = Diagnostic::warning(code, message).at(self.text, span, "").help(help);
+        problem.file = self.path.map(str::to_owned);
+        self.problems.push(problem);
     }
 
     fn parse(&mut self, text: &str) -> Option<Node> {
@@ -229,7 +244,7 @@ impl<'t> Reader<'t> {
         };
         let (base, one_line) = inline::split(base).map_or((base, Map::new()), |(name, params)| (name, params));
         let base_input = self.input(node.get("base-input"), one_line, base, &name);
-        let output = node.get("output").map(|output| self.expr(output));
+        let output = node.get("output").map(|output| (self.expr(output), output.to_value()));
         let input = self.declared_input(node.get("input"));
         Some(AdHoc { name, base: base.into(), base_input, input, output, book })
     }
@@ -413,6 +428,17 @@ impl<'t> Reader<'t> {
                 }
                 Kind::Scalar { value: Value::Str(text), .. } if !text.is_empty() => {
                     input.whole = Some(self.text(node, text));
+                    if !one_line.is_empty() && !self.is_stackstorm() {
+                        let help = "write all of the input below `input`, or all of it in one line";
+                        let label = "one-line parameters cannot be added to a text";
+                        self.fault_with_help(
+                            FORM,
+                            node.span,
+                            "`input` is a text beside one-line parameters",
+                            label,
+                            help,
+                        );
+                    }
                 }
                 _ => self.fault(FORM, node.span, "`input` is a map, at least one entry, or an expression", ""),
             },
@@ -517,10 +543,16 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// The pairs of a map that must not be empty.
+    /// The pairs of a map that must not be empty, and whose keys are texts.
     pub fn filled_map<'n>(&mut self, node: &'n Node, what: &str) -> &'n [(Node, Node)] {
         match node.as_map() {
-            Some(pairs) if !pairs.is_empty() => pairs,
+            Some(pairs) if !pairs.is_empty() => {
+                for (key, _) in pairs.iter().filter(|(key, _)| key.as_str().is_none()) {
+                    let text = format!("a key of `{what}` is a text, not {}", key.kind_name());
+                    self.fault_with_help(FORM, key.span, text, "", "put it in quotes");
+                }
+                pairs
+            }
             _ => {
                 self.fault(FORM, node.span, format!("`{what}` is a map with at least one entry"), "");
                 &[]

@@ -288,7 +288,8 @@ impl Conductor<'_, '_> {
         let workflow = &definition.workflows[index];
         let (input, missing, extra) = fill_input(&workflow.input, &given);
         if !missing.is_empty() {
-            return Err(Failure::Ordinary(invalid_input(&workflow.name, workflow.class(), &missing, &[]).into()));
+            let name = definition.short_name(&workflow.name);
+            return Err(Failure::Ordinary(invalid_input(name, workflow.class(), &missing, &[]).into()));
         }
         let env = self.state().env().clone();
         let execution = self.state().executions.len() as ExecutionId;
@@ -325,7 +326,11 @@ impl Conductor<'_, '_> {
     pub fn reshape(&self, task: TaskId, shapes: &[Str], result: Value) -> Result<Value, Error> {
         let place = self.place(self.record(task).execution, Some(task));
         let outputs = shapes.iter().rev().filter_map(|name| self.step.definition.actions.get(name)?.output.as_ref());
-        outputs.clone().try_fold(result, |result, output| output.eval(Engine::Mistral, &result, &place))
+        // Over a result that counts as false Mistral evaluates nothing: the text of `output` is the result.
+        outputs.clone().try_fold(result, |result, (output, written)| match result.is_truthy() {
+            true => output.eval(Engine::Mistral, &result, &place),
+            false => Ok(written.clone()),
+        })
     }
 }
 

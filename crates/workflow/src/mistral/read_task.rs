@@ -63,13 +63,16 @@ pub(super) fn read_task(
     };
     let input = reader.input(node.get("input"), one_line, fixed.as_deref().unwrap_or(""), &name);
     let own = Fields { node, defaults };
-    let clause = |reader: &mut Reader<'_>, key: &str| match (reverse, node.get(key)) {
-        (true, _) => Clause::default(),
-        (false, Some(clause)) => read_clause(reader, clause, key, names, None),
-        (false, None) => match defaults.and_then(|defaults| defaults.get(key)) {
-            Some(clause) => read_clause(reader, clause, key, names, Some(&name)),
-            None => Clause::default(),
-        },
+    let clause = |reader: &mut Reader<'_>, key: &str| {
+        let clause = node.get(key).filter(|_| !reverse);
+        let mut clause = clause.map_or_else(Clause::default, |clause| read_clause(reader, clause, key, names, None));
+        // Where a task leads nowhere by itself the default says where to; what a default publishes is never looked at.
+        if let Some(default) = defaults.and_then(|defaults| defaults.get(key)).filter(|_| !reverse && clause.is_empty())
+        {
+            let default = read_clause(reader, default, key, names, Some(&name));
+            (clause.next, clause.shadowed) = (default.next, default.shadowed);
+        }
+        clause
     };
     let on_success = clause(reader, "on-success");
     let on_error = clause(reader, "on-error");
@@ -157,8 +160,11 @@ fn check_small_print(reader: &mut Reader<'_>, node: &Node) {
     }
 }
 
+/// Whether a text begins and ends as an expression does, on one line: Mistral's schema asks for no more.
 fn is_expression(text: &str) -> bool {
-    text.contains("<%") || text.contains("{{") || text.contains("{%")
+    let text = text.trim_end();
+    let encloses = |open: &str, close: &str| text.len() >= 4 && text.starts_with(open) && text.ends_with(close);
+    (encloses("<%", "%>") || encloses("{{", "}}")) && !text.contains('\n')
 }
 
 /// A whole number, or an expression that gives one.
@@ -189,7 +195,9 @@ fn read_join(reader: &mut Reader<'_>, node: &Node) -> Option<Join> {
     match &node.kind {
         Kind::Scalar { value: Value::Str(text), .. } if &**text == "all" => Some(Join::All),
         Kind::Scalar { value: Value::Str(text), .. } if &**text == "one" => Some(Join::Count(1)),
-        Kind::Scalar { value: Value::Int(n), .. } if *n >= 0 => Some(Join::Count(usize::try_from(*n).ok()?)),
+        // No join at all, for Mistral.
+        Kind::Scalar { value: Value::Int(0), .. } => None,
+        Kind::Scalar { value: Value::Int(n), .. } if *n > 0 => Some(Join::Count(usize::try_from(*n).ok()?)),
         _ => {
             reader.fault(FORM, node.span, "`join` is `all`, `one` or a whole number", "");
             None
@@ -230,8 +238,20 @@ fn read_retry(reader: &mut Reader<'_>, node: &Node) -> Option<Retry> {
 
 /// `count=2 delay=1 break-on=<%...%>`
 fn read_retry_line(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<Retry> {
+    // Without a blank Mistral sees no parameters in it.
     let line = format!("retry {text}");
-    let (_, parameters) = inline::split(&line)?;
+    let parameters = inline::split(&line).filter(|_| text.contains(' ')).map(|(_, found)| found).unwrap_or_default();
+    let is_number = |value: &Value| matches!(value, Value::Int(n) if *n >= 0);
+    for (key, value) in &parameters {
+        let is_condition = ["break-on", "continue-on"].contains(&&**key);
+        if !is_condition && !["count", "delay"].contains(&&**key) {
+            let text = format!("Additional properties are not allowed ('{key}' was unexpected)");
+            reader.fault(FORM, node.span, text, "`retry` has no such key");
+        } else if !value.as_str().is_some_and(is_expression) && (is_condition || !is_number(value)) {
+            let what = if is_condition { "an expression" } else { "a whole number from 0, or an expression" };
+            reader.fault(FORM, node.span, format!("`{key}` is {what}"), "");
+        }
+    }
     let expr = |key: &str| parameters.get(key).map(|value| Expr::of(value, Engine::Mistral));
     let (count, delay) = (expr("count"), expr("delay"));
     let (break_on, continue_on) = (expr("break-on"), expr("continue-on"));
@@ -257,7 +277,11 @@ fn read_items(reader: &mut Reader<'_>, node: &Node) -> Vec<(Str, Expr)> {
             Some((Str::from(name), expr))
         });
         match read {
-            Some(item) => items.push(item),
+            // A name that is given twice means the later list.
+            Some((name, list)) => match items.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => *known = list,
+                None => items.push((name, list)),
+            },
             None => reader.fault_with_help(
                 FORM,
                 node.span,
@@ -283,6 +307,10 @@ fn read_requires(reader: &mut Reader<'_>, task: &str, own: &Fields<'_>, names: &
         own.node.get("requires").map(|n| (n, false)).into_iter().chain(defaults.map(|n| (n, true)))
     {
         let texts: Vec<&Node> = match &node.kind {
+            Kind::Seq(items) if items.is_empty() => {
+                reader.fault(FORM, node.span, "`requires` is empty", "name a task, or leave it out");
+                Vec::new()
+            }
             Kind::Seq(items) => items.iter().collect(),
             _ => vec![node],
         };
@@ -305,6 +333,10 @@ fn read_requires(reader: &mut Reader<'_>, task: &str, own: &Fields<'_>, names: &
 fn read_clause(reader: &mut Reader<'_>, node: &Node, key: &str, names: &Names, owner: Option<&str>) -> Clause {
     let mut clause = Clause::default();
     let is_advanced = node.get("publish").is_some() || node.get("next").is_some();
+    if let Some(pairs) = node.as_map().filter(|_| !is_advanced) {
+        check_ignored(reader, node, pairs, key);
+        return clause;
+    }
     if !is_advanced {
         clause.next = read_targets(reader, node, key, names, owner);
         clause.shadowed = shadowed(node, names);
@@ -316,12 +348,43 @@ fn read_clause(reader: &mut Reader<'_>, node: &Node, key: &str, names: &Names, o
         reader.filled_map(publish, "publish");
         let mut scope = |key: &str| publish.get(key).map_or_else(Vec::new, |node| reader.shallow_pairs(node, key));
         clause.publish = Some(Publish { branch: scope("branch"), global: scope("global") });
+        scope("atomic");
     }
     if let Some(next) = node.get("next") {
         clause.next = read_targets(reader, next, key, names, owner);
         clause.shadowed = shadowed(next, names);
+        if next.as_map().is_some() {
+            // Of a single map behind `next` Mistral reads the name and not the condition.
+            clause.next.iter_mut().for_each(|target| target.when = None);
+            let text = "the condition is not looked at: of a single map behind `next` Mistral reads the name alone";
+            reader.warn(NAME, next.span, text, "make it a list: put `- ` before it");
+        }
     }
     clause
+}
+
+/// A clause that is one map `target: condition` is held to its form and then ignored: Mistral takes it for the form with
+/// `publish` and `next`, of which it has neither. Not even its target has to exist.
+fn check_ignored(reader: &mut Reader<'_>, node: &Node, pairs: &[(Node, Node)], key: &str) {
+    match pairs {
+        [(target, when)] => {
+            check_condition(reader, when);
+            let text = format!("`{key}` leads nowhere: of a single map Mistral ignores the target");
+            reader.warn(NAME, target.span, text, "make it a list: put `- ` before it");
+        }
+        _ => {
+            let help = "write a list of targets, each with its condition";
+            reader.fault_with_help(FORM, node.span, format!("`{key}` is a map of several entries"), "", help);
+        }
+    }
+}
+
+fn check_condition(reader: &mut Reader<'_>, when: &Node) {
+    if !when.as_str().is_some_and(is_expression) {
+        let text = format!("a condition is an expression, not {}", when.kind_name());
+        let help = "write `name: <% ... %>` or `name: \"{{ ... }}\"`, with nothing around the expression";
+        reader.fault_with_help(FORM, when.span, text, "", help);
+    }
 }
 
 /// Tasks named like the commands that a clause uses.
@@ -364,16 +427,18 @@ fn read_target(reader: &mut Reader<'_>, node: &Node, names: &Names, owner: Optio
             return None;
         }
     };
+    if when.is_none() && !inline::is_target(&text) {
+        let help = "a message is written `fail msg=\"text\"`; the name of a task has no blanks here";
+        reader.fault_with_help(FORM, node.span, format!("`{text}` is no transition"), "", help);
+        return None;
+    }
+    when.into_iter().for_each(|when| check_condition(reader, when));
     let when = when.map(|when| match &when.kind {
         Kind::Scalar { value: Value::Str(text), .. } => reader.text(when, text),
         _ => reader.expr(when),
     });
-    let mut message = |message: Option<Value>| {
-        message.map(|message| match &message {
-            Value::Str(text) => reader.text(node, text),
-            _ => Expr::of(&message, Engine::Mistral),
-        })
-    };
+    // Mistral looks at a message only when it gets there.
+    let message = |message: Option<Value>| message.map(|message| Expr::of(&message, Engine::Mistral));
     let to = match inline::target(&text) {
         inline::Target::Noop => To::Noop,
         inline::Target::Fail(text) => To::Fail(message(text)),

@@ -108,7 +108,7 @@ fn task_entry(task: &TaskRun, execution: &Str, workflow: &Str) -> Value {
             Value::from(task.state.shown()),
             Value::from(task.info.clone()),
             task.input.clone(),
-            Value::Map(task.published.clone()),
+            task.shown_published(),
             task.result(),
         ],
     )
@@ -124,7 +124,10 @@ pub(crate) fn describe(definition: &Definition, state: &State, execution: Execut
         ("state", Value::from(found.state.as_str())),
         ("state_info", Value::from(found.info.clone())),
         ("input", Value::Map(found.input.clone())),
-        ("output", found.output.clone()),
+        (
+            "output",
+            if found.output.is_null() && !found.state.is_completed() { Value::map() } else { found.output.clone() },
+        ),
         ("tasks", Value::from(tasks)),
     ])
 }
@@ -140,7 +143,7 @@ fn describe_task(definition: &Definition, state: &State, task: TaskId) -> Value 
         ("name", Value::from(record.name.clone())),
         ("state", Value::from(record.state.as_str())),
         ("state_info", Value::from(record.info.clone())),
-        ("published", Value::Map(record.published.clone())),
+        ("published", record.shown_published()),
         ("type", Value::from(workflow.tasks[record.index].kind())),
         ("result", record.result()),
     ]

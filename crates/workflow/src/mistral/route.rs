@@ -217,7 +217,7 @@ impl Conductor<'_, '_> {
         let needed = spec.needed();
         if record.arrived.len() >= needed {
             self.emit(Fact::Became { task: join, state: TaskState::Running, info: None });
-            return self.start(join);
+            return self.start_join(join);
         }
         if !look {
             return;

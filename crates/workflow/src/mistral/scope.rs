@@ -183,7 +183,7 @@ impl Place<'_> {
                 Value::from(record.state.shown()),
                 Value::from(record.info.clone()),
                 record.result(),
-                Value::Map(record.published.clone()),
+                record.shown_published(),
                 Value::from(task.kind()),
                 Value::from(self.state.execution(record.execution).uuid.clone()),
                 created,

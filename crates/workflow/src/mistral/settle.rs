@@ -3,10 +3,46 @@
 use super::decide::{COMPLETING, Conductor, info_of};
 use super::definition::{Publish, Task};
 use super::fact::{Fact, Retries, TaskId, TaskState, Wait};
-use crate::expressions::{Expr, eval_pairs};
+use crate::expressions::Expr;
+use indexmap::IndexMap;
 use squall_expr::{Engine, Error};
 use squall_model::{Map, Str};
 use std::sync::Arc;
+
+type Pairs = [(Str, Expr)];
+
+/// What a task publishes in a state, the later over the earlier.
+struct Sources<'s> {
+    branch: Vec<&'s Pairs>,
+    global: Vec<&'s Pairs>,
+}
+
+impl<'s> Sources<'s> {
+    /// Mistral adds one source to another only where the other has that scope: beside `publish`, which is for the branch,
+    /// global variables of `on-complete` are lost; and a clause of the state loses what it has no scope for.
+    fn of(
+        clause: &'s Option<Publish>,
+        plain: &'s Option<Publish>,
+        complete: &'s Option<Publish>,
+    ) -> Option<Sources<'s>> {
+        let filled = |pairs: &'s Vec<(Str, Expr)>| Some(&**pairs).filter(|pairs| !pairs.is_empty());
+        let branch = |publish: &'s Option<Publish>| publish.as_ref().and_then(|publish| filled(&publish.branch));
+        let global = |publish: &'s Option<Publish>| publish.as_ref().and_then(|publish| filled(&publish.global));
+        let mut sources = Sources {
+            branch: [branch(plain), branch(complete)].into_iter().flatten().collect(),
+            global: global(complete).filter(|_| plain.is_none()).into_iter().collect(),
+        };
+        if clause.is_some() {
+            let under = |own: Option<&'s Pairs>, over: Vec<&'s Pairs>| match own {
+                Some(own) => [vec![own], over].concat(),
+                None => Vec::new(),
+            };
+            sources.branch = under(branch(clause), sources.branch);
+            sources.global = under(global(clause), sources.global);
+        }
+        [clause, plain, complete].into_iter().any(Option::is_some).then_some(sources)
+    }
+}
 
 impl Conductor<'_, '_> {
     /// An action or sub-workflow of a task is over.
@@ -70,26 +106,36 @@ impl Conductor<'_, '_> {
     pub fn publish(&mut self, task: TaskId) -> Result<(), Error> {
         let spec = self.task(task);
         let record = self.record(task);
-        let sources: [&Option<Publish>; 3] = match record.state {
-            TaskState::Success => [&spec.on_success.publish, &spec.publish, &spec.on_complete.publish],
-            TaskState::Error => [&spec.on_error.publish, &spec.publish_on_error, &spec.on_complete.publish],
-            TaskState::Skipped => [&spec.on_skip.publish, &spec.publish_on_skip, &None],
+        let complete = &spec.on_complete.publish;
+        let sources = match record.state {
+            TaskState::Success => Sources::of(&spec.on_success.publish, &spec.publish, complete),
+            TaskState::Error => Sources::of(&spec.on_error.publish, &spec.publish_on_error, complete),
+            TaskState::Skipped => Sources::of(&spec.on_skip.publish, &spec.publish_on_skip, complete),
             _ => return Ok(()),
         };
-        if sources.iter().all(|source| source.is_none()) {
-            if !record.published.is_empty() {
-                self.emit(Fact::Published { task, branch: Arc::default(), global: Map::new() });
+        let Some(sources) = sources else {
+            if !record.published.is_empty() || record.published_nothing {
+                self.emit(Fact::Published { task, branch: Arc::default(), global: Map::new(), nothing: false });
             }
             return Ok(());
+        };
+        let nothing = sources.branch.iter().all(|pairs| pairs.is_empty());
+        if nothing {
+            self.emit(Fact::Published { task, branch: Arc::default(), global: Map::new(), nothing });
         }
+        let record = self.record(task);
         let place = self.place(record.execution, Some(task));
         let view = place.view(record, &record.inbound, None);
-        let (mut branch, mut global) = (Map::new(), Map::new());
-        for source in sources.into_iter().flatten() {
-            branch.extend(eval_pairs(&source.branch, Engine::Mistral, &view, &place)?);
-            global.extend(eval_pairs(&source.global, Engine::Mistral, &view, &place)?);
-        }
-        self.emit(Fact::Published { task, branch: Arc::new(branch), global });
+        // What another source hides is not even evaluated.
+        let evaluated = |scope: Vec<&Pairs>| {
+            let merged: IndexMap<&Str, &Expr> = scope.into_iter().flatten().map(|(name, expr)| (name, expr)).collect();
+            let eval = |(name, expr): (&Str, &Expr)| {
+                Ok::<_, Error>((name.clone(), expr.eval(Engine::Mistral, &view, &place)?))
+            };
+            merged.into_iter().map(eval).collect::<Result<Map, Error>>()
+        };
+        let (branch, global) = (evaluated(sources.branch)?, evaluated(sources.global)?);
+        self.emit(Fact::Published { task, branch: Arc::new(branch), global, nothing });
         Ok(())
     }
 

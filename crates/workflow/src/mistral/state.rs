@@ -202,7 +202,10 @@ impl State {
             Fact::Listed { task, items } => self.tasks[*task as usize].list(items),
             Fact::Reshaped { run, result } => self.reshaped(*run, result),
             Fact::Settled { task, state, info, at } => self.settled(*task, *state, info, *at),
-            Fact::Published { task, branch, global } => self.published(*task, branch, global),
+            Fact::Published { task, branch, global, nothing } => {
+                self.tasks[*task as usize].published_nothing = *nothing;
+                self.published(*task, branch, global);
+            }
             Fact::Forgot { task } => self.tasks[*task as usize].forget(),
             Fact::Retried { task } => {
                 self.enter(*task, TaskState::Running, None);
@@ -314,6 +317,7 @@ impl State {
             outbound: inbound.clone(),
             inbound,
             published: NOTHING.clone(),
+            published_nothing: false,
             policies: Policies::default(),
             prepared: false,
             items: None,

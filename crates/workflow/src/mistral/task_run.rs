@@ -4,6 +4,7 @@
 //! raises the generation, so that a late result of an earlier try finds its place taken and is not counted.
 
 use super::context::Context;
+use super::decide::RUNNING;
 use super::definition::TaskIndex;
 use super::fact::{ExecutionId, Policies, TaskId, TaskState, Via};
 use crate::{RunId, TimerId};
@@ -29,6 +30,8 @@ pub(crate) struct TaskRun {
     /// What it hands on.
     pub outbound: Context,
     pub published: Arc<Map>,
+    /// What it published was not for its branch.
+    pub published_nothing: bool,
     pub policies: Policies,
     pub prepared: bool,
     /// The lists of a task over items.
@@ -110,6 +113,11 @@ impl TaskRun {
         Value::from(done.map(|slot| slot.value.clone()).collect::<Vec<_>>())
     }
 
+    /// What it published, as Mistral shows it.
+    pub fn shown_published(&self) -> Value {
+        if self.published_nothing { Value::Null } else { Value::Map(self.published.clone()) }
+    }
+
     /// How many items there are; one for a plain task.
     pub fn item_count(&self) -> u32 {
         match &self.items {
@@ -121,7 +129,8 @@ impl TaskRun {
     /// Retries made; nothing where the policy was never looked at.
     pub fn retries_made(&self) -> Option<u32> {
         let may_retry = self.policies.retry.is_some_and(|retry| retry.count > 0);
-        let was_reached = may_retry && self.attempts > 0 && self.state.is_completed();
+        let at_fault = self.attempts == 0 && self.info.as_deref().is_some_and(|info| info.starts_with(RUNNING));
+        let was_reached = may_retry && !at_fault && self.state.is_completed();
         self.retries.or((was_reached && self.state != TaskState::Cancelled).then_some(0))
     }
 

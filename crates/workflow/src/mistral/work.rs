@@ -32,7 +32,8 @@ impl Conductor<'_, '_> {
         let workflow = &definition.workflows[index];
         let (input, missing, unexpected) = fill_input(&workflow.input, &begin.input);
         if !missing.is_empty() || !unexpected.is_empty() {
-            return Err(invalid_input(&workflow.name, workflow.class(), &missing, &unexpected));
+            let name = definition.short_name(&workflow.name);
+            return Err(invalid_input(name, workflow.class(), &missing, &unexpected));
         }
         let env = match begin.runner.get("evaluate_env") {
             Some(Value::Bool(false)) => begin.env.clone(),
@@ -138,24 +139,40 @@ impl Conductor<'_, '_> {
         }
     }
 
+    /// Starts a join: Mistral applies no policy before its action, `concurrency` included, unless it is run again.
+    pub fn start_join(&mut self, task: TaskId) {
+        let spec = self.task(task);
+        if !self.record(task).prepared
+            && spec.has_policies()
+            && let Err(error) = self.prepare(task, spec, false)
+        {
+            return self.fail_by_force(task, RUNNING, &error);
+        }
+        self.run(task);
+    }
+
     /// Applies the policies that come before an action; answers whether it may run now.
     fn is_prepared(&mut self, task: TaskId) -> bool {
         let spec = self.task(task);
         if self.record(task).prepared || !spec.has_policies() {
             return true;
         }
-        if let Err(error) = self.prepare(task, spec) {
+        if let Err(error) = self.prepare(task, spec, true) {
             self.fail_by_force(task, RUNNING, &error);
             return false;
         }
         !self.is_held_back(task, spec)
     }
 
-    /// Evaluates the policies of a task.
-    fn prepare(&mut self, task: TaskId, spec: &Task) -> Result<(), String> {
+    /// Evaluates the policies of a task: those after its action, and with `before` those before it.
+    fn prepare(&mut self, task: TaskId, spec: &Task, before: bool) -> Result<(), String> {
         let whole = |expr: &Option<Expr>, policy: &str, key: &str| match expr {
             None => Ok(0),
             Some(expr) => self.whole_number(task, expr, policy, key),
+        };
+        let first = |expr: &Option<Expr>, policy: &str, key: &str| match before {
+            true => whole(expr, policy, key),
+            false => Ok(0),
         };
         let retry = match &spec.retry {
             None => None,
@@ -165,11 +182,11 @@ impl Conductor<'_, '_> {
             }),
         };
         let policies = Policies {
-            wait_before: whole(&spec.wait_before, "WaitBeforePolicy", "delay")?,
+            wait_before: first(&spec.wait_before, "WaitBeforePolicy", "delay")?,
             wait_after: whole(&spec.wait_after, "WaitAfterPolicy", "delay")?,
             retry,
-            timeout: whole(&spec.timeout, "TimeoutPolicy", "delay")?,
-            concurrency: whole(&spec.concurrency, "ConcurrencyPolicy", "concurrency")?,
+            timeout: first(&spec.timeout, "TimeoutPolicy", "delay")?,
+            concurrency: first(&spec.concurrency, "ConcurrencyPolicy", "concurrency")?,
         };
         self.emit(Fact::Prepared { task, policies });
         Ok(())

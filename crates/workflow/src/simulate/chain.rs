@@ -44,6 +44,8 @@ struct Play {
     ended: u64,
     requests: Vec<Json>,
     statuses: Vec<String>,
+    /// The status of the present attempt is among them.
+    noted: bool,
     was_paused: bool,
 }
 
@@ -77,6 +79,7 @@ impl Play {
             ended: 0,
             requests: Vec::new(),
             statuses: Vec::new(),
+            noted: false,
             was_paused: false,
         }
     }
@@ -172,7 +175,10 @@ impl Play {
         match command.get("do").and_then(Json::as_str) {
             Some("pause") => self.step(Stimulus::Pause),
             Some("cancel") => self.step(Stimulus::Stop { status: Status::Canceled, message: None }),
-            Some("resume") => self.step(Stimulus::Resume { env: Map::new() }),
+            Some("resume") => {
+                self.noted &= self.machine.state.status() != Status::Paused;
+                self.step(Stimulus::Resume { env: Map::new() });
+            }
             Some("finish") => {
                 let Some((run, _)) = self.last.clone() else { return };
                 let (status, result) = ended(command);
@@ -188,7 +194,7 @@ impl Play {
         let resting = self.child.is_none() && (status.is_final() || status == Status::Paused);
         let text = status.as_str();
         self.was_paused |= status == Status::Paused;
-        if resting && self.statuses.last().map(String::as_str) != Some(text) {
+        if resting && !std::mem::replace(&mut self.noted, true) {
             self.statuses.push(text.to_owned());
         }
     }
@@ -197,7 +203,7 @@ impl Play {
         self.note_rest();
         let mut answer = json!({
             "status": self.machine.state.status().as_str(),
-            "result": with_tracebacks_marked(json(self.machine.state.result())),
+            "result": with_tracebacks_marked(json(&self.machine.state.progress(&self.machine.definition))),
             "requests": self.requests,
             "statuses": self.statuses,
         });
@@ -235,7 +241,7 @@ fn ended(entry: &Json) -> (Status, Value) {
 }
 
 fn registered(actions: &Json, reference: &str) -> Registered {
-    if reference.starts_with("missing.") {
+    if reference.is_empty() || reference.starts_with("missing.") {
         return Registered::No;
     }
     match actions.get(reference).and_then(Json::as_object) {

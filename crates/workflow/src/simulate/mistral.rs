@@ -210,6 +210,8 @@ impl Play {
             let delay = (entry.get("delay").and_then(Json::as_f64).unwrap_or(0.0) * 1000.0) as Moment;
             return Some(match (entry.get("result"), entry.get("error")) {
                 (Some(result), _) => (delay, Status::Succeeded, value(result)),
+                // An error of null is none: Mistral tells success and failure by it.
+                (None, Some(error)) if error.is_null() => (delay, Status::Succeeded, Value::Null),
                 (None, Some(error)) => (delay, Status::Failed, value(error)),
                 (None, None) => (delay, Status::Canceled, Value::Null),
             });
