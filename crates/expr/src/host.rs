@@ -10,6 +10,13 @@ pub trait Host {
     /// Calls a host function; `None` when there is none of that name.
     fn call(&self, name: &str, args: &[Value], named: &[(Str, Value)]) -> Option<Result<Value, Error>>;
 
+    /// The member `key` of the map that [`Host::call`] would give for these arguments, for hosts that know it without making
+    /// the map; `None` when they do not, or there is no such member.
+    fn member(&self, name: &str, args: &[Value], key: &str) -> Option<Value> {
+        let _ = (name, args, key);
+        None
+    }
+
     /// Whether a function of that name exists (for messages and for Jinja, which looks names up first).
     fn has(&self, name: &str) -> bool;
 

@@ -150,13 +150,27 @@ fn generators_pass_once() {
 }
 
 #[test]
-fn names_that_an_expression_takes() {
-    use yaql::Reference::{Context, Data, Function};
-    let references = |text: &str| yaql::parse(text).unwrap().references();
-    assert_eq!(
-        references("$.hosts.where($.up).len() + ctx().a + ctx(b) + task(t).result"),
-        [Data("hosts".into()), Context("a".into()), Context("b".into()), Function("task".into())]
-    );
+fn what_an_expression_reads() {
+    let reads = |text: &str| match yaql::parse(text).unwrap().reads() {
+        yaql::Reads::Members(names) => names.join(" "),
+        yaql::Reads::Everything => "*".into(),
+    };
+    for (text, expected) in [
+        ("task(t).result", ""),
+        ("$.hosts.where($.up).len() + $?.more", "hosts up more"),
+        ("$.get(v, $.other) + $[w] + $['x', 0]", "v other w x"),
+        ("let(a => 1) -> $a + $2", ""),
+        ("$", "*"),
+        ("$.len()", "*"),
+        ("$.hosts.where($ = 1)", "*"),
+        ("f(x => $)", "*"),
+        // Their errors show all of it.
+        ("$.get()", "*"),
+        ("$.get(v, 0, 1)", "*"),
+        ("$.get($.name)", "*"),
+    ] {
+        assert_eq!(reads(text), expected, "{text}");
+    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn iso(year: i64, month: i64, day: i64, micros: i64) -> String {
         put(place, 2, part);
     }
     put(20, 6, micros % 1_000_000);
-    text.iter().map(|byte| char::from(*byte)).collect()
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Year, month and day of a day counted from 1970-01-01, by the calendar of eras of 400 years.

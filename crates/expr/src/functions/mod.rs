@@ -184,6 +184,11 @@ pub const TABLE: &[Function] = &[
     Function { engines: ORQUESTA, takes_rest: true, ..all("zip", &["pad"], 0, lists::zip) },
 ];
 
+/// Whether any engine has a function called `name`.
+pub fn is_known(name: &str) -> bool {
+    TABLE.iter().any(|f| f.name == name)
+}
+
 /// The function called `name` for `engine`.
 pub fn find(name: &str, engine: Engine) -> Option<&'static Function> {
     TABLE.iter().find(|f| f.name == name && (f.engines.is_empty() || f.engines.contains(&engine)))

@@ -2,6 +2,7 @@
 
 use super::holes::{self, BLOCK, JINJA, YAQL};
 use crate::jinja::{self, Outcome};
+use crate::yaql::Reads;
 use crate::{Engine, Error, Scope, python, yaql};
 use squall_model::{Str, Value};
 
@@ -34,6 +35,10 @@ impl Hole {
     fn read(text: &str, hole: &str) -> Hole {
         let inside = holes::inside(hole, &['<', '%', '>']);
         Hole { inside: inside.into(), expr: yaql::parse(inside).map_err(|error| error.within(text, inside)) }
+    }
+
+    fn reads(&self) -> Reads {
+        self.expr.as_ref().map_or(Reads::NOTHING, yaql::Expr::reads)
     }
 
     fn eval(&self, scope: &Scope) -> Result<Value, Error> {
@@ -80,6 +85,14 @@ impl Text {
             Kind::YaqlMixed(holes) => Box::new(holes.iter().filter_map(|(_, hole)| hole.expr.as_ref().err())),
             Kind::Jinja(template) => Box::new(template.as_ref().err().into_iter()),
             Kind::Blocks => Box::new(std::iter::empty()),
+        }
+    }
+
+    pub(super) fn reads(&self) -> Reads {
+        match &self.kind {
+            Kind::Yaql(hole) => hole.reads(),
+            Kind::YaqlMixed(holes) => holes.iter().map(|(_, hole)| hole.reads()).fold(Reads::NOTHING, Reads::and),
+            Kind::Jinja(_) | Kind::Blocks => Reads::Everything,
         }
     }
 

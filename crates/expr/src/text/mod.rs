@@ -12,6 +12,7 @@ mod holes;
 mod mistral;
 mod orquesta;
 
+use crate::yaql::Reads;
 use crate::{Engine, Error, Scope};
 use squall_model::{Map, Str, Value};
 
@@ -39,6 +40,15 @@ enum Node {
 enum Key {
     Literal(Str),
     Text(orquesta::Text),
+}
+
+impl Key {
+    fn reads(&self) -> Reads {
+        match self {
+            Key::Literal(_) => Reads::NOTHING,
+            Key::Text(_) => Reads::Everything,
+        }
+    }
 }
 
 impl Template {
@@ -75,6 +85,11 @@ impl Template {
             Node::Literal(value) => Some(value),
             _ => None,
         }
+    }
+
+    /// What it reads of the scope's data: of no use in Orquesta, where there is none.
+    pub fn reads(&self) -> Reads {
+        self.node.reads()
     }
 
     /// Evaluates. Errors have class `YaqlEvaluationException` or `JinjaEvaluationException` with the
@@ -127,6 +142,18 @@ impl Node {
 
     fn is_literal(&self) -> bool {
         matches!(self, Node::Literal(_))
+    }
+
+    fn reads(&self) -> Reads {
+        match self {
+            Node::Literal(_) => Reads::NOTHING,
+            Node::Mistral(text) => text.reads(),
+            Node::Orquesta(_) => Reads::Everything,
+            Node::List(items) => items.iter().map(Node::reads).fold(Reads::NOTHING, Reads::and),
+            Node::Map(pairs) => {
+                pairs.iter().fold(Reads::NOTHING, |reads, (key, node)| reads.and(key.reads()).and(node.reads()))
+            }
+        }
     }
 
     fn problems(&self) -> Box<dyn Iterator<Item = &Error> + '_> {

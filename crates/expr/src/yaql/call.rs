@@ -202,13 +202,34 @@ fn given(args: &[Arg]) -> impl Iterator<Item = Given<'_>> {
 /// `name(…)`
 pub(super) fn function<'a>(ev: &'a Eval<'a>, call: &'a Call, ctx: &Ctx<'a>) -> Outcome<'a> {
     let args = given(&call.args).collect();
-    named_function(ev, &call.name, call.group, args, Vec::new(), ctx)
+    named_function(ev, &call.name, Known { group: call.group, is_pure: call.is_pure }, args, Vec::new(), ctx)
+}
+
+/// Where a function of some name may be found.
+struct Known {
+    group: Option<&'static Group>,
+    is_pure: bool,
+}
+
+/// A member of what a function of the host gives, which need not make the whole for it: `task().result`.
+pub(super) fn member_of_outside<'a>(ev: &'a Eval<'a>, left: &Node, right: &Node) -> Option<Value> {
+    let (Node::Call(call), Node::Keyword(key)) = (left, right) else { return None };
+    if call.group.is_some() || call.is_pure || ev.has_definitions() {
+        return None;
+    }
+    let constant = |arg: &Arg| match arg {
+        Arg::Positional(Node::Constant(value)) => Some(value.clone()),
+        Arg::Positional(Node::Keyword(name)) => Some(Value::Str(name.clone())),
+        _ => None,
+    };
+    let args: Vec<Value> = call.args.iter().map(constant).collect::<Option<_>>()?;
+    ev.scope.host.member(&call.name, &args, key)
 }
 
 fn named_function<'a>(
     ev: &'a Eval<'a>,
     name: &str,
-    group: Option<&'static Group>,
+    known: Known,
     args: Vec<Given<'a>>,
     named: Vec<(Str, Given<'a>)>,
     ctx: &Ctx<'a>,
@@ -217,12 +238,13 @@ fn named_function<'a>(
         return defined(ev, body, &home, args, named, ctx);
     }
     let site = Site { name, receiver: None };
-    if let Some(group) = group
+    if let Some(group) = known.group
         && group.entries.iter().any(|entry| entry.is_for(false))
     {
         return resolve(ev, &site, group, args, named, ctx);
     }
-    let outside = if let Some(function) = functions::find(name, ev.scope.engine) {
+    let pure = if known.is_pure { functions::find(name, ev.scope.engine) } else { None };
+    let outside = if let Some(function) = pure {
         Outside::Pure(function)
     } else if ev.scope.host.has(name) {
         Outside::Host
@@ -286,7 +308,10 @@ pub(super) fn by_name<'a>(
     let named = named.into_iter().map(|(key, val)| (key, Given::Ready(val))).collect();
     let args = args.into_iter().map(Given::Ready);
     match receiver {
-        None => named_function(ev, name, group, args.collect(), named, ctx),
+        None => {
+            let known = Known { group, is_pure: functions::is_known(name) };
+            named_function(ev, name, known, args.collect(), named, ctx)
+        }
         Some(receiver) => {
             let all = std::iter::once(Given::Ready(receiver.clone())).chain(args).collect();
             named_method(ev, name, group, &receiver, all, named, ctx)

@@ -175,9 +175,14 @@ impl<'a> Eval<'a> {
         Ok(Rc::new(Frame { parent: Some(parent.clone()), names: Names::None, function, nest }))
     }
 
+    /// Whether `def` has given a meaning to any name.
+    pub fn has_definitions(&self) -> bool {
+        self.defines.get()
+    }
+
     /// The body of a function that `def` added, with the frame that knows it.
     pub fn defined(&self, ctx: &Ctx<'a>, name: &str) -> Option<(&'a Node, Ctx<'a>)> {
-        if !self.defines.get() {
+        if !self.has_definitions() {
             return None;
         }
         let mut frame = Some(ctx);
@@ -281,6 +286,9 @@ impl<'a> Eval<'a> {
         match operator {
             Binary::Dot if !matches!(right, Node::Keyword(_) | Node::Call(_)) => Err(operators::no_match(operator)),
             Binary::Dot => {
+                if let Some(member) = call::member_of_outside(self, left, right) {
+                    return Ok(Val::Plain(member));
+                }
                 let receiver = self.node(left, ctx)?;
                 self.dot(receiver, right, ctx)
             }

@@ -1,92 +1,107 @@
-//! Looking through an expression without evaluating it.
+//! What an expression reads of `$`, seen without evaluating it: whoever makes the data can leave the rest out.
+//!
+//! The answer is never too small, but may be too large: the `$` of a lambda counts as that of the whole expression,
+//! because which of the two is meant shows only when it runs.
 
-use super::tree::{Arg, Binary, Node};
+use super::tree::{Arg, Binary, Call, Node};
 use squall_model::{Str, Value};
 
-/// A name that an expression takes from outside.
+/// The part of `$` that an expression reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reference {
-    /// `$.name`, at the outermost level (not the `$` of a lambda, as far as the text tells).
-    Data(Str),
-    /// `ctx().name`, `ctx(name)` or `ctx('name')`.
-    Context(Str),
-    /// Any other function that the library does not know: the host's.
-    Function(Str),
+pub enum Reads {
+    /// Members of these names at most, each by its name; no name for an expression that reads nothing.
+    Members(Vec<Str>),
+    /// Perhaps all of it, or its size, or what it prints as.
+    Everything,
 }
 
-/// All of them, in the order of the text, each once.
-pub(super) fn references(tree: &Node) -> Vec<Reference> {
-    let mut found = Vec::new();
-    visit(tree, false, &mut found);
-    found
-}
+impl Reads {
+    /// None of it.
+    pub const NOTHING: Reads = Reads::Members(Vec::new());
 
-fn add(found: &mut Vec<Reference>, reference: Reference) {
-    if !found.contains(&reference) {
-        found.push(reference);
+    /// What both read together.
+    pub fn and(self, other: Reads) -> Reads {
+        match (self, other) {
+            (Reads::Members(mut mine), Reads::Members(theirs)) => {
+                theirs.iter().for_each(|name| add(name, &mut mine));
+                Reads::Members(mine)
+            }
+            _ => Reads::Everything,
+        }
     }
 }
 
-fn visit(node: &Node, in_lambda: bool, found: &mut Vec<Reference>) {
+/// What `tree` reads.
+pub(super) fn reads(tree: &Node) -> Reads {
+    let mut names = Vec::new();
+    match visit(tree, &mut names) {
+        Some(()) => Reads::Members(names),
+        None => Reads::Everything,
+    }
+}
+
+fn add(name: &Str, names: &mut Vec<Str>) {
+    if !names.contains(name) {
+        names.push(name.clone());
+    }
+}
+
+/// Collects names; nothing once `$` itself is used.
+fn visit(node: &Node, names: &mut Vec<Str>) -> Option<()> {
     match node {
-        Node::Constant(_) | Node::Keyword(_) | Node::Variable(_) => {}
-        Node::Wrap(inner) | Node::Unary(_, inner) => visit(inner, in_lambda, found),
-        Node::Call(call) => {
-            match (&*call.name, &*call.args) {
-                ("ctx", [Arg::Positional(Node::Keyword(name) | Node::Constant(Value::Str(name)))]) => {
-                    add(found, Reference::Context(name.clone()));
-                }
-                ("ctx", _) => {}
-                _ if call.group.is_none() => add(found, Reference::Function(call.name.clone())),
-                _ => {}
+        Node::Constant(_) | Node::Keyword(_) => Some(()),
+        Node::Variable(variable) => (variable.index != Some(1)).then_some(()),
+        Node::Wrap(inner) | Node::Unary(_, inner) => visit(inner, names),
+        Node::Call(call) => visit_args(&call.args, names),
+        Node::Binary(operator, sides) => match member_of_data(*operator, &sides.0, &sides.1) {
+            Some((name, others)) => {
+                add(name, names);
+                visit_args(others, names)
             }
-            visit_args(&call.args, in_lambda, found);
-        }
-        Node::Binary(Binary::Dot | Binary::SafeDot, sides) => {
-            visit(&sides.0, in_lambda, found);
-            match (&sides.0, &sides.1) {
-                (Node::Variable(v), Node::Keyword(name)) if v.index == Some(1) && !in_lambda => {
-                    add(found, Reference::Data(name.clone()));
-                }
-                (Node::Call(call), Node::Keyword(name)) if &*call.name == "ctx" && call.args.is_empty() => {
-                    add(found, Reference::Context(name.clone()));
-                }
-                // Arguments of methods are lambdas more often than not.
-                (_, Node::Call(call)) => visit_args(&call.args, true, found),
-                _ => {}
+            None => visit(&sides.0, names).and_then(|()| visit(&sides.1, names)),
+        },
+        Node::Index(value, args) => match (is_data(value), &**args) {
+            (true, [name, others @ ..]) if others.len() < 2 => {
+                add(text(name)?, names);
+                visit_args(others, names)
             }
-        }
-        Node::Binary(Binary::Send, sides) => {
-            visit(&sides.0, in_lambda, found);
-            visit(&sides.1, true, found);
-        }
-        Node::Binary(_, sides) => {
-            visit(&sides.0, in_lambda, found);
-            visit(&sides.1, in_lambda, found);
-        }
-        Node::Index(value, args) => {
-            visit(value, in_lambda, found);
-            if let (Node::Variable(v), [Arg::Positional(Node::Constant(Value::Str(name)))]) = (&**value, &**args)
-                && v.index == Some(1)
-                && !in_lambda
-            {
-                add(found, Reference::Data(name.clone()));
-            }
-            visit_args(args, in_lambda, found);
-        }
-        Node::List(args) | Node::Map(args) => visit_args(args, in_lambda, found),
+            _ => visit(value, names).and_then(|()| visit_args(args, names)),
+        },
+        Node::List(args) | Node::Map(args) => visit_args(args, names),
     }
 }
 
-fn visit_args(args: &[Arg], in_lambda: bool, found: &mut Vec<Reference>) {
-    for arg in args {
-        match arg {
-            Arg::Skipped => {}
-            Arg::Positional(node) => visit(node, in_lambda, found),
-            Arg::Named(key, value) => {
-                visit(key, in_lambda, found);
-                visit(value, in_lambda, found);
-            }
-        }
+/// `$.name`, and `$.get(name, default)` in a form that cannot fail, since its failure would show all of `$`.
+fn member_of_data<'t>(operator: Binary, left: &Node, right: &'t Node) -> Option<(&'t Str, &'t [Arg])> {
+    if !matches!(operator, Binary::Dot | Binary::SafeDot) || !is_data(left) {
+        return None;
     }
+    match right {
+        Node::Keyword(name) => Some((name, &[])),
+        Node::Call(Call { name, args, .. }) if &**name == "get" => match &**args {
+            [key] => Some((text(key)?, &[])),
+            [key, Arg::Positional(_)] => Some((text(key)?, args.get(1..)?)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_data(node: &Node) -> bool {
+    matches!(node, Node::Variable(variable) if variable.index == Some(1))
+}
+
+fn text(arg: &Arg) -> Option<&Str> {
+    match arg {
+        Arg::Positional(Node::Keyword(name) | Node::Constant(Value::Str(name))) => Some(name),
+        _ => None,
+    }
+}
+
+fn visit_args(args: &[Arg], names: &mut Vec<Str>) -> Option<()> {
+    args.iter().try_for_each(|arg| match arg {
+        Arg::Skipped => Some(()),
+        Arg::Positional(node) => visit(node, names),
+        Arg::Named(key, value) => visit(key, names).and_then(|()| visit(value, names)),
+    })
 }

@@ -32,7 +32,7 @@ mod table;
 mod tree;
 mod value;
 
-pub use inspect::Reference;
+pub use inspect::Reads;
 pub use table::{names, signatures};
 
 use crate::{Engine, Error, Scope};
@@ -64,9 +64,9 @@ impl Expr {
         evaluate(&self.tree, scope, root)
     }
 
-    /// Names that it takes from the context, for checking workflows without running them.
-    pub fn references(&self) -> Vec<Reference> {
-        inspect::references(&self.tree)
+    /// What it reads of the scope's data, where `$` means that.
+    pub fn reads(&self) -> Reads {
+        inspect::reads(&self.tree)
     }
 }
 

@@ -11,7 +11,7 @@ use super::tree::{BINARY, Binary, Node};
 use super::value::Val;
 use crate::pattern::{self, Anchor};
 use crate::{Error, python};
-use squall_model::{Special, Value};
+use squall_model::{Special, Value, member};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -330,7 +330,7 @@ fn missing(key: &Val<'_>) -> Error {
 /// `receiver.name`
 pub(super) fn property<'a>(ev: &'a Eval<'a>, receiver: Val<'a>, name: &Arc<str>) -> Outcome<'a> {
     if let Val::Plain(Value::Map(map)) = &receiver {
-        return match map.get(name) {
+        return match member(map, name) {
             Some(value) => Ok(Val::Plain(value.clone())),
             None => Err(missing(&Val::Plain(Value::Str(name.clone())))),
         };

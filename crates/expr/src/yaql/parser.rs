@@ -6,7 +6,7 @@
 use super::lexer::{Lexer, Token};
 use super::table;
 use super::tree::{Arg, BINARY, Binary, Call, INDEX, Node, UNARY, Variable};
-use crate::Error;
+use crate::{Error, functions};
 use squall_model::Value;
 
 /// How deep a tree may be.
@@ -119,7 +119,8 @@ impl Parser<'_> {
             Token::Function(name) => {
                 let (args, depth) = self.args(")")?;
                 let group = table::find(&name);
-                return Ok((Node::Call(Call { name: name.into(), group, args }), Self::deeper(depth)?));
+                let is_pure = functions::is_known(&name);
+                return Ok((Node::Call(Call { name: name.into(), group, is_pure, args }), Self::deeper(depth)?));
             }
             Token::Symbol(_) | Token::End => Node::Constant(Value::Null),
         };

@@ -28,6 +28,8 @@ pub(super) struct Call {
     pub name: Str,
     /// The library's entries of that name, looked up once.
     pub group: Option<&'static Group>,
+    /// Whether some engine has a pure function of that name.
+    pub is_pure: bool,
     pub args: Box<[Arg]>,
 }
 

@@ -11,7 +11,7 @@ use super::eval::{Ctx, Eval, Lambda, Outcome};
 use crate::Error;
 use indexmap::{IndexMap, IndexSet};
 use num_traits::ToPrimitive;
-use squall_model::{Map, Special, Str, Value};
+use squall_model::{Map, Special, Str, Value, member};
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
@@ -342,7 +342,7 @@ impl<'a> Val<'a> {
     pub fn lookup(&self, ev: &Eval<'a>, key: &Val<'a>) -> Result<Option<Val<'a>>, Error> {
         Ok(match self {
             Val::Plain(Value::Map(map)) => match key {
-                Val::Plain(Value::Str(name)) => map.get(name).cloned().map(Val::Plain),
+                Val::Plain(Value::Str(name)) => member(map, name).cloned().map(Val::Plain),
                 _ => None,
             },
             Val::Plain(Value::Special(special)) => match &**special {
