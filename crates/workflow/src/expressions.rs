@@ -2,8 +2,11 @@
 //!
 //! A text without an expression is a constant, and so is everything made of constants: evaluating those
 //! costs nothing. Keys of maps are never evaluated.
+//!
+//! What a text reads of `$` is known as well, so that nobody need make the rest of it: see [`Data`].
 
 use squall_expr::text::Template;
+use squall_expr::yaql::Reads;
 use squall_expr::{Engine, Error, Host, Scope};
 use squall_model::{Map, Special, Str, Value};
 use std::sync::Arc;
@@ -14,11 +17,30 @@ pub(crate) enum Expr {
     /// Nothing to evaluate.
     Constant(Value),
     /// A text with expressions.
-    Text(Arc<Template>),
+    Text(Arc<Text>),
     /// A list of which some member is no constant.
     List(Vec<Expr>),
     /// A map of which some member is no constant.
     Map(Vec<(Str, Expr)>),
+}
+
+/// A text with expressions, and what they read.
+#[derive(Debug)]
+pub(crate) struct Text {
+    template: Template,
+    reads: Reads,
+}
+
+/// What `$` is for an expression, made as far as it is read.
+pub(crate) trait Data {
+    /// `$` with at least what `reads` says.
+    fn part(&self, reads: &Reads) -> Value;
+}
+
+impl Data for Value {
+    fn part(&self, _: &Reads) -> Value {
+        self.clone()
+    }
 }
 
 impl Expr {
@@ -30,7 +52,13 @@ impl Expr {
             Value::Str(_) => {
                 let template = Template::of(value, engine);
                 let literal = template.literal().cloned();
-                literal.map_or_else(|| Expr::Text(Arc::new(template)), Expr::Constant)
+                literal.map_or_else(
+                    || {
+                        let reads = template.reads();
+                        Expr::Text(Arc::new(Text { template, reads }))
+                    },
+                    Expr::Constant,
+                )
             }
             Value::List(items) => {
                 let items: Vec<Expr> = items.iter().map(|item| Expr::of(item, engine)).collect();
@@ -48,7 +76,7 @@ impl Expr {
     /// What cannot be read in a text, found without evaluating it.
     pub fn problem(&self) -> Option<&Error> {
         match self {
-            Expr::Text(template) => template.problems().into_iter().next(),
+            Expr::Text(text) => text.template.problems().into_iter().next(),
             Expr::Constant(_) | Expr::List(_) | Expr::Map(_) => None,
         }
     }
@@ -76,25 +104,18 @@ impl Expr {
     }
 
     /// Evaluates it over `data`.
-    pub fn eval(&self, engine: Engine, data: &Value, host: &dyn Host) -> Result<Value, Error> {
-        self.eval_in(&Scope { engine, data, host, limits: host.limits() })
-    }
-
-    fn eval_in(&self, scope: &Scope<'_>) -> Result<Value, Error> {
+    pub fn eval(&self, engine: Engine, data: &dyn Data, host: &dyn Host) -> Result<Value, Error> {
         match self {
             Expr::Constant(value) => Ok(value.clone()),
-            Expr::Text(template) => template.eval(scope).map(storable),
+            Expr::Text(text) => {
+                let data = &data.part(&text.reads);
+                text.template.eval(&Scope { engine, data, host, limits: host.limits() }).map(storable)
+            }
             Expr::List(items) => {
-                let items: Result<Vec<Value>, Error> = items.iter().map(|item| item.eval_in(scope)).collect();
+                let items: Result<Vec<Value>, Error> = items.iter().map(|item| item.eval(engine, data, host)).collect();
                 Ok(Value::from(items?))
             }
-            Expr::Map(pairs) => {
-                let mut map = Map::with_capacity(pairs.len());
-                for (key, expr) in pairs {
-                    map.insert(key.clone(), expr.eval_in(scope)?);
-                }
-                Ok(Value::from(map))
-            }
+            Expr::Map(pairs) => eval_pairs(pairs, engine, data, host).map(Value::from),
         }
     }
 }
@@ -105,13 +126,30 @@ fn is_dynamic(text: &str) -> bool {
 }
 
 /// Evaluates each of `pairs`; they do not see one another.
-pub(crate) fn eval_pairs(pairs: &[(Str, Expr)], engine: Engine, data: &Value, host: &dyn Host) -> Result<Map, Error> {
-    let scope = Scope { engine, data, host, limits: host.limits() };
-    let mut map = Map::with_capacity(pairs.len());
-    for (key, expr) in pairs {
-        map.insert(key.clone(), expr.eval_in(&scope)?);
-    }
+pub(crate) fn eval_pairs(
+    pairs: &[(Str, Expr)],
+    engine: Engine,
+    data: &dyn Data,
+    host: &dyn Host,
+) -> Result<Map, Error> {
+    let mut map = Map::new();
+    eval_into(&mut map, pairs, engine, data, host)?;
     Ok(map)
+}
+
+/// The same into a map, over what is in it.
+pub(crate) fn eval_into(
+    map: &mut Map,
+    pairs: &[(Str, Expr)],
+    engine: Engine,
+    data: &dyn Data,
+    host: &dyn Host,
+) -> Result<(), Error> {
+    map.reserve(pairs.len());
+    for (key, expr) in pairs {
+        map.insert(key.clone(), expr.eval(engine, data, host)?);
+    }
+    Ok(())
 }
 
 /// Results are stored as JSON, which has no sets: they become lists.

@@ -152,6 +152,8 @@ pub struct Child {
 }
 
 /// Something that is so now. The stored format of a workflow's history.
+///
+/// Small, since a step makes a list of them: what is large or rare stands behind a pointer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
@@ -223,7 +225,7 @@ pub enum Fact {
     /// Somebody asked to go on.
     ResumeAsked {
         /// Additions to the env.
-        env: Map,
+        env: Box<Map>,
     },
     /// Somebody ended the run from outside.
     StopAsked {
@@ -241,7 +243,7 @@ pub enum Fact {
         /// Skip them instead.
         skip: bool,
         /// Additions to the env.
-        env: Map,
+        env: Box<Map>,
     },
     /// The workflow's status changed to one that is not final.
     Became {

@@ -24,6 +24,9 @@ pub const MAX_WEIGHT: usize = 256 << 20;
 /// So many facts are not weighed, since nearly every step has fewer.
 const WEIGHED: usize = 1_000;
 
+/// The facts of most steps: an end, what it published, what follows and the next offer.
+const FACTS: usize = 8;
+
 /// A language: how it decides and what it remembers.
 pub(crate) trait Front: Sized {
     /// Its definition.
@@ -140,7 +143,7 @@ pub(crate) fn drive<F: Front, R>(
     host: &dyn Host,
     decide: impl FnOnce(&mut Step<'_, F>) -> R,
 ) -> (Vec<Fact>, R) {
-    let mut step = Step::<F> { definition, host, run, state, facts: Vec::new(), weight: 0 };
+    let mut step = Step::<F> { definition, host, run, state, facts: Vec::with_capacity(FACTS), weight: 0 };
     let answer = decide(&mut step);
     (step.facts, answer)
 }

@@ -236,7 +236,7 @@ impl<'a> Conductor<'_, 'a> {
             return;
         }
         let held = self.state().held;
-        self.step.emit(crate::Fact::ResumeAsked { env });
+        self.step.emit(crate::Fact::ResumeAsked { env: Box::new(env) });
         self.become_status(Status::Running);
         if !held {
             return;

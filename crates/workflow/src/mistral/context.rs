@@ -16,17 +16,16 @@ use std::sync::{Arc, LazyLock};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Context {
     vars: Arc<Map>,
-    versions: Arc<Versions>,
+    /// One for each variable, in their order.
+    versions: Arc<Vec<Version>>,
 }
 
 impl Default for Context {
     fn default() -> Context {
-        static NO_VERSIONS: LazyLock<Arc<Versions>> = LazyLock::new(Arc::default);
+        static NO_VERSIONS: LazyLock<Arc<Vec<Version>>> = LazyLock::new(Arc::default);
         Context { vars: NOTHING.clone(), versions: NO_VERSIONS.clone() }
     }
 }
-
-type Versions = IndexMap<Str, Version>;
 
 /// How often a variable, and what lies within it, was written.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,6 +33,8 @@ struct Version {
     count: u32,
     within: Option<Arc<Versions>>,
 }
+
+type Versions = IndexMap<Str, Version>;
 
 impl Context {
     /// The variables.
@@ -46,19 +47,22 @@ impl Context {
         if variables.is_empty() {
             return self.clone();
         }
-        let mut context = self.clone();
-        let versions = Arc::make_mut(&mut context.versions);
-        for (name, value) in variables.iter() {
-            versions.entry(name.clone()).or_default().written(value);
-        }
-        if self.vars.keys().zip(variables.keys()).filter(|(old, new)| old == new).count() == self.vars.len() {
-            // All of it is replaced.
-            context.vars = variables.clone();
-            return context;
-        }
-        let vars = Arc::make_mut(&mut context.vars);
-        vars.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
-        context
+        let mut versions = (*self.versions).clone();
+        let mut wrote = |place: usize, value: &Value| {
+            versions.resize(versions.len().max(place + 1), Version::default());
+            versions[place].written(value);
+        };
+        let vars = if replaces_all(variables, &self.vars) {
+            variables.values().enumerate().for_each(|(place, value)| wrote(place, value));
+            variables.clone()
+        } else {
+            let mut vars = (*self.vars).clone();
+            for (name, value) in variables.iter() {
+                wrote(vars.insert_full(name.clone(), value.clone()).0, value);
+            }
+            Arc::new(vars)
+        };
+        Context { vars, versions: Arc::new(versions) }
     }
 
     /// Takes another branch in.
@@ -70,8 +74,25 @@ impl Context {
         if Arc::ptr_eq(&self.vars, &other.vars) {
             return;
         }
-        merge_maps(&mut self.vars, &other.vars, &mut self.versions, &other.versions);
+        for ((name, value), their) in other.vars.iter().zip(other.versions.iter()) {
+            let Some((place, _, old)) = self.vars.get_full(name) else {
+                Arc::make_mut(&mut self.vars).insert(name.clone(), value.clone());
+                Arc::make_mut(&mut self.versions).push(their.clone());
+                continue;
+            };
+            // Shared by both branches and written by neither since: nothing to compare.
+            if same(old, value) && self.versions[place] == *their {
+                continue;
+            }
+            let merged = merge_values(old, value, &mut Arc::make_mut(&mut self.versions)[place], their);
+            Arc::make_mut(&mut self.vars)[place] = merged;
+        }
     }
+}
+
+/// Whether nothing of `old`, not even the order, is left when `new` is written over it.
+fn replaces_all(new: &Map, old: &Map) -> bool {
+    new.len() >= old.len() && old.keys().zip(new.keys()).all(|(old, new)| old == new)
 }
 
 impl Version {

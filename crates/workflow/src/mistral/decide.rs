@@ -16,6 +16,7 @@ use crate::{Begin, RunId, Stimulus, TimerId};
 use squall_expr::{Engine, Error, python};
 use squall_model::{Map, Status, Str, Timestamp, Value};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Hears a stimulus.
 pub(super) fn decide(step: &mut Step<'_, Front>, stimulus: Stimulus) {
@@ -122,9 +123,6 @@ impl<'a> Conductor<'_, 'a> {
 
     /// Evaluates an expression about a task over its inbound context.
     pub fn eval_inbound(&self, task: TaskId, expr: &Expr, item: Option<u32>) -> Result<Value, Error> {
-        if let Some(value) = expr.constant() {
-            return Ok(value.clone());
-        }
         let record = self.record(task);
         let place = self.place(record.execution, Some(task));
         expr.eval(Engine::Mistral, &place.view(record, &record.inbound, item), &place)
@@ -132,9 +130,6 @@ impl<'a> Conductor<'_, 'a> {
 
     /// Evaluates an expression about a task over what it hands on.
     pub fn eval_outbound(&self, task: TaskId, expr: &Expr) -> Result<Value, Error> {
-        if let Some(value) = expr.constant() {
-            return Ok(value.clone());
-        }
         let record = self.record(task);
         let place = self.place(record.execution, Some(task));
         expr.eval(Engine::Mistral, &place.view(record, &record.outbound, None), &place)
@@ -312,7 +307,7 @@ impl<'a> Conductor<'_, 'a> {
         if self.state().top().is_none_or(|top| top.state != TaskState::Paused) {
             return;
         }
-        self.step.emit(crate::Fact::ResumeAsked { env });
+        self.step.emit(crate::Fact::ResumeAsked { env: Box::new(env) });
         let offers = self.step.run().offers();
         let runs: Vec<RunId> =
             offers.iter().filter(|(_, open)| open.status == Status::Paused).map(|(run, _)| *run).collect();
@@ -397,7 +392,7 @@ impl<'a> Conductor<'_, 'a> {
         }
         let Some(chosen) = self.rerunnable(&tasks) else { return };
         let afresh: Vec<bool> = chosen.iter().map(|(name, _)| reset.contains(name)).collect();
-        self.step.emit(crate::Fact::RerunAsked { tasks, reset, skip, env });
+        self.step.emit(crate::Fact::RerunAsked { tasks, reset, skip, env: Box::new(env) });
         for ((_, task), reset) in chosen.into_iter().zip(afresh) {
             self.reopen(self.record(task).execution);
             if skip {
@@ -493,13 +488,19 @@ impl<'a> Conductor<'_, 'a> {
     }
 
     /// Evaluates `vars` of a workflow that has not begun yet.
-    pub fn eval_vars(&self, workflow: &Workflow, execution: ExecutionId, input: &Map, env: &Map) -> Result<Map, Error> {
+    pub fn eval_vars(
+        &self,
+        workflow: &Workflow,
+        execution: ExecutionId,
+        input: &Map,
+        env: &Arc<Map>,
+    ) -> Result<Map, Error> {
         if workflow.vars.is_empty() {
             return Ok(Map::new());
         }
         let run = self.step.run();
         let mut data = input.clone();
-        data.insert("__env".into(), Value::from(env.clone()));
+        data.insert("__env".into(), Value::Map(env.clone()));
         let id = super::state::execution_uuid(run, execution);
         data.insert("__execution".into(), Value::from_pairs([("id", id.clone())]));
         let root = (execution > 0).then(|| super::state::execution_uuid(run, 0));
@@ -509,7 +510,7 @@ impl<'a> Conductor<'_, 'a> {
     }
 
     /// Where an expression stands that belongs to no execution yet.
-    pub fn bare_place<'p>(&'p self, env: &'p Map) -> Place<'p> {
+    pub fn bare_place<'p>(&'p self, env: &'p Arc<Map>) -> Place<'p> {
         Place {
             definition: self.step.definition,
             state: self.step.state(),
@@ -529,7 +530,7 @@ impl<'a> Conductor<'_, 'a> {
         let info: Str = format!("{stage} [error={error}, wf={workflow}, task={name}]:").into();
         self.clear_timers(task);
         self.emit(Fact::Settled { task, state: TaskState::Error, info: Some(info.clone()), at: self.at });
-        self.emit(Fact::Followed { task, next: Vec::new(), handled: false });
+        self.emit(Fact::Followed { task, next: Arc::default(), handled: false });
         // A paused execution stays so, and fails of this task when it goes on.
         if self.execution(execution).state != TaskState::Paused {
             self.finish(execution, TaskState::Error, Some(info));

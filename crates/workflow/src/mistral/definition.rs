@@ -35,7 +35,7 @@ pub(crate) struct Workflow {
     pub index: HashMap<Str, TaskIndex>,
     /// Tasks that no clause leads to.
     pub start: Vec<TaskIndex>,
-    /// Tasks whose result some expression reads as `$.<task>`, which Mistral allowed until 2016.
+    /// Tasks whose result some expression reads as `$.<task>`, which Mistral allowed until 2016; ascending.
     pub read_by_name: Vec<TaskIndex>,
     /// Tasks that join.
     pub joins: Vec<TaskIndex>,

@@ -112,6 +112,9 @@ impl Via {
     }
 }
 
+/// Tasks that follow another, each with the clause that names it; with none in reverse workflows.
+pub type Next = Arc<[(Str, Option<Via>)]>;
+
 /// Why a task waits for a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -184,7 +187,7 @@ pub struct Began {
     /// Start parameters; those of a sub-workflow without the env, which is that of the run.
     pub params: Map,
     /// The env, evaluated; only the first execution has one.
-    pub env: Option<Map>,
+    pub env: Option<Arc<Map>>,
     /// Its `vars`, evaluated.
     pub vars: Map,
     /// The target of a reverse workflow.
@@ -285,7 +288,7 @@ pub enum Fact {
         /// For its own branch.
         branch: Arc<Map>,
         /// For everybody in its execution.
-        global: Map,
+        global: Arc<Map>,
         /// It has something to publish, but not for its branch: Mistral shows null then.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         nothing: bool,
@@ -305,7 +308,7 @@ pub enum Fact {
         /// Which.
         task: TaskId,
         /// Tasks that follow, with the clause; none in reverse workflows.
-        next: Vec<(Str, Option<Via>)>,
+        next: Next,
         /// It failed, and somebody takes care of it.
         handled: bool,
     },

@@ -30,7 +30,7 @@ mod task_run;
 mod work;
 
 pub use definition::Definition;
-pub use fact::{Began, ExecutionId, Fact, Held, Parent, Policies, Retries, TaskId, TaskState, Via, Wait};
+pub use fact::{Began, ExecutionId, Fact, Held, Next, Parent, Policies, Retries, TaskId, TaskState, Via, Wait};
 pub(crate) use report::{describe, result};
 pub use state::State;
 

@@ -6,7 +6,7 @@ use super::definition::{Input, Name, Task, Work, fill_input, invalid_input};
 use super::fact::{Began, ExecutionId, Fact, Parent, TaskId, TaskState};
 use super::stackstorm;
 use super::state::action_uuid;
-use crate::expressions::{Expr, eval_pairs};
+use crate::expressions::{Expr, eval_into, eval_pairs};
 use crate::fixed_keys::{filled, keys};
 use crate::standard::STANDARD;
 use crate::{Child, Offer, Registered, RunId};
@@ -123,7 +123,7 @@ impl Conductor<'_, '_> {
             };
             map.clone_from(given);
         }
-        map.extend(eval_pairs(&input.keys, Engine::Mistral, &view, &place)?);
+        eval_into(&mut map, &input.keys, Engine::Mistral, &view, &place)?;
         Ok(map)
     }
 
@@ -224,12 +224,8 @@ impl Conductor<'_, '_> {
     fn base_input(&self, task: TaskId, base: &Input, given: &Map, item: Option<u32>) -> Result<Map, Failure> {
         let record = self.record(task);
         let place = self.place(record.execution, Some(task));
-        let mut view = match place.view(record, &record.inbound, item) {
-            Value::Map(map) => (*map).clone(),
-            _ => Map::new(),
-        };
-        view.extend(given.iter().map(|(k, v)| (k.clone(), v.clone())));
-        Ok(eval_pairs(&base.keys, Engine::Mistral, &Value::from(view), &place)?)
+        let view = place.view(record, &record.inbound, item).under(given);
+        Ok(eval_pairs(&base.keys, Engine::Mistral, &view, &place)?)
     }
 
     fn book_of(&self, task: TaskId) -> Option<&Str> {

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 /// What a taken transition asks for.
 enum Command {
-    Task(TaskIndex),
+    Task(TaskIndex, Via),
     Fail(Option<Str>),
     Succeed(Option<Str>),
     Pause(Option<Str>),
@@ -22,8 +22,17 @@ enum Command {
 #[derive(Default)]
 struct Taken {
     commands: Vec<Command>,
-    next: Vec<(TaskIndex, Via)>,
     handled: bool,
+}
+
+impl Taken {
+    /// The tasks among them, with the clause that names each.
+    fn tasks(&self) -> impl Iterator<Item = (TaskIndex, Via)> {
+        self.commands.iter().filter_map(|command| match command {
+            Command::Task(index, via) => Some((*index, *via)),
+            Command::Fail(_) | Command::Succeed(_) | Command::Pause(_) => None,
+        })
+    }
 }
 
 impl Conductor<'_, '_> {
@@ -50,11 +59,10 @@ impl Conductor<'_, '_> {
 
     fn follow_direct(&mut self, task: TaskId, execution: ExecutionId, taken: Taken) {
         let workflow = self.workflow(execution);
-        let Taken { commands, next, handled } = taken;
-        let names = next.iter().map(|(index, via)| (workflow.tasks[*index].name.clone(), Some(*via))).collect();
-        self.emit(Fact::Followed { task, next: names, handled });
-        self.dispatch(execution, task, commands);
-        self.look_at_joins(execution, task, &next);
+        let next = taken.tasks().map(|(index, via)| (workflow.tasks[index].name.clone(), Some(via))).collect();
+        self.emit(Fact::Followed { task, next, handled: taken.handled });
+        self.dispatch(execution, task, &taken);
+        self.look_at_joins(execution, task, &taken);
     }
 
     fn follow_reverse(&mut self, task: TaskId, execution: ExecutionId) {
@@ -108,14 +116,8 @@ impl Conductor<'_, '_> {
         }
         let record = self.record(task);
         let place = self.place(record.execution, Some(task));
-        let mut view = None;
-        let mut eval = |expr: &Expr| match expr.constant() {
-            Some(value) => Ok(value.clone()),
-            None => {
-                let view = view.get_or_insert_with(|| place.view(record, &record.outbound, None));
-                expr.eval(Engine::Mistral, view, &place)
-            }
-        };
+        let view = place.view(record, &record.outbound, None);
+        let eval = |expr: &Expr| expr.eval(Engine::Mistral, &view, &place);
         let mut any = false;
         for Target { to, when } in &clause.next {
             if let Some(when) = when
@@ -124,16 +126,13 @@ impl Conductor<'_, '_> {
                 continue;
             }
             any = true;
-            let mut text = |message: &Option<Expr>| match message {
+            let text = |message: &Option<Expr>| match message {
                 None => Ok::<Option<Str>, Error>(None),
                 Some(message) => Ok(Some(python::str(&eval(message)?).into())),
             };
             match to {
                 To::Noop => {}
-                To::Task(index) => {
-                    taken.commands.push(Command::Task(*index));
-                    taken.next.push((*index, via));
-                }
+                To::Task(index) => taken.commands.push(Command::Task(*index, via)),
                 To::Fail(message) => taken.commands.push(Command::Fail(text(message)?)),
                 To::Succeed(message) => taken.commands.push(Command::Succeed(text(message)?)),
                 To::Pause(message) => taken.commands.push(Command::Pause(text(message)?)),
@@ -143,24 +142,24 @@ impl Conductor<'_, '_> {
     }
 
     /// Carries the commands out in order, then starts the tasks that they made; `fail` and `succeed` end the list.
-    fn dispatch(&mut self, execution: ExecutionId, by: TaskId, commands: Vec<Command>) {
+    fn dispatch(&mut self, execution: ExecutionId, by: TaskId, taken: &Taken) {
         let mut made = Vec::new();
-        for command in commands {
+        for command in &taken.commands {
             match command {
-                Command::Task(index) if self.execution(execution).state == TaskState::Paused => {
-                    let name = self.workflow(execution).tasks[index].name.clone();
+                Command::Task(index, _) if self.execution(execution).state == TaskState::Paused => {
+                    let name = self.workflow(execution).tasks[*index].name.clone();
                     self.emit(Fact::Held { execution, what: Held::Next(name, by) });
                 }
-                Command::Task(index) => made.extend(self.make(execution, index, by)),
+                Command::Task(index, _) => made.extend(self.make(execution, *index, by)),
                 Command::Fail(message) => {
-                    self.end_by_command(execution, TaskState::Error, message);
+                    self.end_by_command(execution, TaskState::Error, message.clone());
                     break;
                 }
                 Command::Succeed(message) => {
-                    self.end_by_command(execution, TaskState::Success, message);
+                    self.end_by_command(execution, TaskState::Success, message.clone());
                     break;
                 }
-                Command::Pause(message) => self.pause_all(message),
+                Command::Pause(message) => self.pause_all(message.clone()),
             }
         }
         self.launch(made);
@@ -175,14 +174,14 @@ impl Conductor<'_, '_> {
     }
 
     /// Joins that may have become impossible because `task` did not lead where it could have.
-    fn look_at_joins(&mut self, execution: ExecutionId, task: TaskId, next: &[(TaskIndex, Via)]) {
+    fn look_at_joins(&mut self, execution: ExecutionId, task: TaskId, taken: &Taken) {
         if self.execution(execution).waiting == 0 {
             return;
         }
         let spec = self.task(task);
         let workflow = self.workflow(execution);
         let leads_to_join = |index: &TaskIndex| workflow.tasks[*index].leads_to_join;
-        let dead = spec.outbound.iter().filter(|index| !next.iter().any(|(taken, _)| taken == *index));
+        let dead = spec.outbound.iter().filter(|index| !taken.tasks().any(|(taken, _)| taken == **index));
         if dead.into_iter().any(leads_to_join) {
             self.look_at_all_joins(execution);
         }

@@ -2,16 +2,21 @@
 //! their like.
 //!
 //! `$` is one flat map made of the layers from the bottom up: input, `vars` and globals, `__execution`, `__env`,
-//! item variables, the context that came along the transitions, `__task_execution`. Only references are copied.
+//! item variables, the context that came along the transitions, `__task_execution`. Only references are copied, and an
+//! expression that reads single members of `$` or of `task()` is given those without the rest: see [`View`].
 
 use super::context::Context;
 use super::definition::{Definition, Workflow};
 use super::fact::{ExecutionId, TaskId};
 use super::state::{Execution, State};
 use super::task_run::TaskRun;
+use crate::expressions::Data;
 use crate::fixed_keys::{fill, keys};
 use squall_expr::Error;
-use squall_model::{Map, Str, Timestamp, Value};
+use squall_expr::yaql::Reads;
+use squall_model::{Map, Str, Timestamp, Value, member};
+use std::array;
+use std::cell::OnceCell;
 use std::sync::{Arc, LazyLock};
 
 /// Where an expression stands.
@@ -20,32 +25,36 @@ pub(crate) struct Place<'a> {
     pub state: &'a State,
     pub host: &'a dyn crate::Host,
     /// The env, which at the start is not yet in the state.
-    pub env: &'a Map,
+    pub env: &'a Arc<Map>,
     pub execution: Option<ExecutionId>,
     pub task: Option<TaskId>,
     /// What `execution()` gives while the execution is not there yet.
     pub beginning: Value,
 }
 
-/// The keys of what `execution()` and `task()` give: maps are filled from these, so that keys cost no allocation.
-static EXECUTION_KEYS: LazyLock<Map> =
-    LazyLock::new(|| keys(&["id", "name", "spec", "input", "params", "created_at", "updated_at", "root_execution_id"]));
-static TASK_KEYS: LazyLock<Map> = LazyLock::new(|| {
-    keys(&[
-        "id",
-        "name",
-        "spec",
-        "state",
-        "state_info",
-        "result",
-        "published",
-        "type",
-        "workflow_execution_id",
-        "created_at",
-        "updated_at",
-    ])
-});
-static CURRENT: LazyLock<Str> = LazyLock::new(|| "__task_execution".into());
+/// What `execution()` and `task()` give. Maps are filled from copies of one, so that keys cost no allocation.
+const EXECUTION_FIELDS: [&str; 8] =
+    ["id", "name", "spec", "input", "params", "created_at", "updated_at", "root_execution_id"];
+const TASK_FIELDS: [&str; 11] = [
+    "id",
+    "name",
+    "spec",
+    "state",
+    "state_info",
+    "result",
+    "published",
+    "type",
+    "workflow_execution_id",
+    "created_at",
+    "updated_at",
+];
+static EXECUTION_KEYS: LazyLock<Map> = LazyLock::new(|| keys(&EXECUTION_FIELDS));
+static TASK_KEYS: LazyLock<Map> = LazyLock::new(|| keys(&TASK_FIELDS));
+
+/// The variable that tells which task an expression is about.
+const CURRENT: &str = "__task_execution";
+static CURRENT_KEY: LazyLock<Str> = LazyLock::new(|| CURRENT.into());
+static MARKER_KEYS: LazyLock<Map> = LazyLock::new(|| keys(&["id", "name"]));
 
 /// No variables; shared by all who have none.
 pub(super) static NOTHING: LazyLock<Arc<Map>> = LazyLock::new(Arc::default);
@@ -60,7 +69,7 @@ impl squall_expr::Host for Place<'_> {
             args.get(place).or(by_name).cloned().unwrap_or_default()
         };
         Some(Ok(match name {
-            "env" => Value::from(self.env.clone()),
+            "env" => Value::Map(self.env.clone()),
             "execution" => match self.execution {
                 Some(id) => self.execution_map(self.state.execution(id)),
                 None => self.beginning.clone(),
@@ -73,6 +82,19 @@ impl squall_expr::Host for Place<'_> {
             "global" => self.global(&arg(0, "var_name")),
             _ => return self.host.call(name, args, named),
         }))
+    }
+
+    fn member(&self, name: &str, args: &[Value], key: &str) -> Option<Value> {
+        let field = |fields: &[&str]| fields.iter().position(|field| *field == key);
+        match (name, args) {
+            ("env", []) => member(self.env, key).cloned(),
+            ("execution", []) => {
+                Some(self.execution_field(self.state.execution(self.execution?), field(&EXECUTION_FIELDS)?))
+            }
+            ("task", []) => Some(self.task_field(self.state.task(self.task?), field(&TASK_FIELDS)?)),
+            ("task", [name]) => Some(self.task_field(self.record(name.as_str()?)?, field(&TASK_FIELDS)?)),
+            _ => None,
+        }
     }
 
     fn has(&self, name: &str) -> bool {
@@ -153,82 +175,145 @@ impl Place<'_> {
     }
 
     fn execution_map(&self, execution: &Execution) -> Value {
+        let fields: [Value; EXECUTION_FIELDS.len()] = array::from_fn(|field| self.execution_field(execution, field));
+        fill(&EXECUTION_KEYS, fields)
+    }
+
+    /// One of [`EXECUTION_FIELDS`].
+    fn execution_field(&self, execution: &Execution, field: usize) -> Value {
         let workflow = &self.definition.workflows[execution.workflow];
-        let root = execution.parent.map(|_| self.state.execution(0).uuid.clone());
-        let [created, updated] = moments(execution.created, execution.updated);
-        fill(
-            &EXECUTION_KEYS,
-            [
-                Value::from(execution.uuid.clone()),
-                Value::from(workflow.name.clone()),
-                workflow.spec.clone(),
-                Value::Map(execution.input.clone()),
-                Value::Map(execution.params.clone()),
-                created,
-                updated,
-                Value::from(root),
-            ],
-        )
+        match field {
+            0 => Value::from(execution.uuid.clone()),
+            1 => Value::from(workflow.name.clone()),
+            2 => workflow.spec.clone(),
+            3 => Value::Map(execution.input.clone()),
+            4 => Value::Map(execution.params.clone()),
+            5 => Value::from(moment(execution.created)),
+            6 => Value::from(moment(execution.updated)),
+            _ => Value::from(execution.parent.map(|_| self.state.execution(0).uuid.clone())),
+        }
     }
 
     fn task_map(&self, record: &TaskRun) -> Value {
+        let fields: [Value; TASK_FIELDS.len()] = array::from_fn(|field| self.task_field(record, field));
+        fill(&TASK_KEYS, fields)
+    }
+
+    /// One of [`TASK_FIELDS`].
+    fn task_field(&self, record: &TaskRun, field: usize) -> Value {
         let task = &self.workflow(record).tasks[record.index];
-        let [created, updated] = moments(record.created, record.updated);
-        fill(
-            &TASK_KEYS,
-            [
-                Value::from(record.uuid.clone()),
-                Value::from(record.name.clone()),
-                task.spec.clone(),
-                Value::from(record.state.shown()),
-                Value::from(record.info.clone()),
-                record.result(),
-                record.shown_published(),
-                Value::from(task.kind()),
-                Value::from(self.state.execution(record.execution).uuid.clone()),
-                created,
-                updated,
-            ],
-        )
+        match field {
+            0 => Value::from(record.uuid.clone()),
+            1 => Value::from(record.name.clone()),
+            2 => task.spec.clone(),
+            3 => Value::from(record.state.shown()),
+            4 => Value::from(record.info.clone()),
+            5 => record.result(),
+            6 => record.shown_published(),
+            7 => Value::from(task.kind()),
+            8 => Value::from(self.state.execution(record.execution).uuid.clone()),
+            9 => Value::from(moment(record.created)),
+            _ => Value::from(moment(record.updated)),
+        }
     }
 
     /// `$` for an expression about `record` with `context`, and with the variables of an item.
-    pub fn view(&self, record: &TaskRun, context: &Context, item: Option<u32>) -> Value {
+    pub fn view<'v>(&'v self, record: &'v TaskRun, context: &'v Context, item: Option<u32>) -> View<'v> {
         let execution = self.state.execution(record.execution);
-        let mut view = Map::with_capacity(execution.base.len() + context.vars().len() + 4);
-        view.extend(execution.base.iter().map(|(k, v)| (k.clone(), v.clone())));
-        if let Some(item) = item {
-            view.extend(item_variables(record, item));
-        }
-        view.extend(context.vars().iter().map(|(k, v)| (k.clone(), v.clone())));
-        view.insert(CURRENT.clone(), record.marker.clone());
-        self.add_results(&mut view, execution, Some(record));
-        Value::from(view)
+        let about = Some((record, item));
+        View { place: self, execution, context, about, over: None, whole: OnceCell::new() }
     }
 
     /// `$` for an expression about a whole execution.
-    pub fn final_view(&self, execution: &Execution, context: &Context) -> Value {
-        let mut view = (*execution.base).clone();
-        view.extend(context.vars().iter().map(|(k, v)| (k.clone(), v.clone())));
-        self.add_results(&mut view, execution, None);
-        Value::from(view)
+    pub fn final_view<'v>(&'v self, execution: &'v Execution, context: &'v Context) -> View<'v> {
+        View { place: self, execution, context, about: None, over: None, whole: OnceCell::new() }
+    }
+}
+
+/// `$` in its layers: put together, once, for expressions that may read anything of it.
+pub(crate) struct View<'v> {
+    place: &'v Place<'v>,
+    execution: &'v Execution,
+    context: &'v Context,
+    /// The task, and the item of it, that the expression is about.
+    about: Option<(&'v TaskRun, Option<u32>)>,
+    /// What lies over everything: the input of an ad-hoc action.
+    over: Option<&'v Map>,
+    whole: OnceCell<Value>,
+}
+
+impl Data for View<'_> {
+    fn part(&self, reads: &Reads) -> Value {
+        match reads {
+            Reads::Members(names) if names.is_empty() => Value::Null,
+            Reads::Members(names) if self.whole.get().is_none() => {
+                let found = names.iter().filter_map(|name| Some((name.clone(), self.member(name)?)));
+                Value::from(found.collect::<Map>())
+            }
+            Reads::Members(_) | Reads::Everything => self.whole.get_or_init(|| Value::from(self.all())).clone(),
+        }
+    }
+}
+
+impl<'v> View<'v> {
+    /// The same with the given input of an ad-hoc action over it.
+    pub fn under(self, over: &'v Map) -> View<'v> {
+        View { over: Some(over), whole: OnceCell::new(), ..self }
+    }
+
+    /// One member, from the highest layer that has it.
+    fn member(&self, name: &Str) -> Option<Value> {
+        if let Some(value) = self.over.and_then(|over| member(over, name)) {
+            return Some(value.clone());
+        }
+        if let Some((record, _)) = self.about.filter(|_| **name == *CURRENT) {
+            return Some(marker(record));
+        }
+        let context = self.context.get(self.place.state.numbers(), name).cloned();
+        let item = || self.about.and_then(|(record, item)| item_variable(record, item?, name));
+        let below = || member(&self.execution.base, name).cloned();
+        context.or_else(item).or_else(below).or_else(|| self.result_by_name(name))
+    }
+
+    /// All layers together.
+    fn all(&self) -> Map {
+        let mut all = (*self.execution.base).clone();
+        if let Some((record, Some(item))) = self.about {
+            all.extend(item_variables(record, item));
+        }
+        all.extend(self.context.all(self.place.state.numbers()));
+        if let Some((record, _)) = self.about {
+            all.insert(CURRENT_KEY.clone(), marker(record));
+        }
+        let workflow = self.workflow();
+        for name in workflow.read_by_name.iter().map(|index| &workflow.tasks[*index].name) {
+            if !all.contains_key(name)
+                && let Some(result) = self.result_by_name(name)
+            {
+                all.insert(name.clone(), result);
+            }
+        }
+        all.extend(self.over.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+        all
     }
 
     /// The result of a task as `$.<task>`: content of early 2016 reads it so, as a last resort.
-    fn add_results(&self, view: &mut Map, execution: &Execution, current: Option<&TaskRun>) {
-        let workflow = &self.definition.workflows[execution.workflow];
-        for index in &workflow.read_by_name {
-            let name = &workflow.tasks[*index].name;
-            if view.contains_key(name) {
-                continue;
-            }
-            let record = current.filter(|record| record.index == *index);
-            let latest = execution.records[*index].latest.map(|id| self.state.task(id));
-            if let Some(record) = record.or(latest).filter(|r| r.state.is_completed()) {
-                view.insert(name.clone(), record.result());
-            }
-        }
+    fn result_by_name(&self, name: &Str) -> Option<Value> {
+        let workflow = self.workflow();
+        let index = workflow.index.get(name).filter(|index| workflow.read_by_name.binary_search(index).is_ok())?;
+        let current = self.about.map(|(record, _)| record).filter(|record| record.index == *index);
+        let latest = self.execution.records[*index].latest.map(|id| self.place.state.task(id));
+        current.or(latest).filter(|record| record.state.is_completed()).map(TaskRun::result)
     }
+
+    fn workflow(&self) -> &'v Workflow {
+        &self.place.definition.workflows[self.execution.workflow]
+    }
+}
+
+/// A task as expressions see it in `$.__task_execution`.
+fn marker(record: &TaskRun) -> Value {
+    fill(&MARKER_KEYS, [Value::from(record.uuid.clone()), Value::from(record.name.clone())])
 }
 
 /// An execution that is about to begin, as `execution()` shows it to `vars`.
@@ -237,10 +322,10 @@ pub(crate) fn beginning(
     uuid: Str,
     root: Option<Str>,
     input: &Map,
-    env: &Map,
+    env: &Arc<Map>,
     at: Timestamp,
 ) -> Value {
-    let params = Value::from_pairs([("env", Value::from(env.clone())), ("namespace", "".into())]);
+    let params = Value::from_pairs([("env", Value::Map(env.clone())), ("namespace", "".into())]);
     let [created, updated] = moments(at, at);
     fill(
         &EXECUTION_KEYS,
@@ -268,6 +353,12 @@ pub(crate) fn item_variables(record: &TaskRun, item: u32) -> Vec<(Str, Value)> {
         .collect()
 }
 
+/// One of them.
+fn item_variable(record: &TaskRun, item: u32, name: &Str) -> Option<Value> {
+    let (_, list) = record.items.as_ref()?.iter().find(|(known, _)| known == name)?;
+    Some(list.as_list().and_then(|list| list.get(item as usize)).cloned().unwrap_or_default())
+}
+
 /// The latest record of a task.
 pub(crate) fn latest<'a>(
     definition: &Definition,
@@ -282,10 +373,12 @@ pub(crate) fn latest<'a>(
 
 /// A moment as Mistral writes it: to the second, without a zone.
 fn moment(at: Timestamp) -> Str {
-    let iso = at.to_iso();
-    let (date, time) = iso.split_at(iso.find('T').unwrap_or(iso.len()));
-    let time = time.split('.').next().unwrap_or_default();
-    format!("{date}{}", time.replace('T', " ")).into()
+    let mut text = at.to_iso();
+    text.truncate(text.find('.').unwrap_or(text.len()));
+    if let Some(middle) = text.find('T') {
+        text.replace_range(middle..=middle, " ");
+    }
+    text.into()
 }
 
 /// Two moments, which are often the same.

@@ -3,6 +3,7 @@
 use super::decide::{COMPLETING, Conductor, info_of};
 use super::definition::{Publish, Task};
 use super::fact::{Fact, Retries, TaskId, TaskState, Wait};
+use super::scope::NOTHING;
 use crate::expressions::Expr;
 use indexmap::IndexMap;
 use squall_expr::{Engine, Error};
@@ -115,13 +116,13 @@ impl Conductor<'_, '_> {
         };
         let Some(sources) = sources else {
             if !record.published.is_empty() || record.published_nothing {
-                self.emit(Fact::Published { task, branch: Arc::default(), global: Map::new(), nothing: false });
+                self.emit(Fact::Published { task, branch: NOTHING.clone(), global: NOTHING.clone(), nothing: false });
             }
             return Ok(());
         };
         let nothing = sources.branch.iter().all(|pairs| pairs.is_empty());
         if nothing {
-            self.emit(Fact::Published { task, branch: Arc::default(), global: Map::new(), nothing });
+            self.emit(Fact::Published { task, branch: NOTHING.clone(), global: NOTHING.clone(), nothing });
         }
         let record = self.record(task);
         let place = self.place(record.execution, Some(task));
@@ -135,7 +136,8 @@ impl Conductor<'_, '_> {
             merged.into_iter().map(eval).collect::<Result<Map, Error>>()
         };
         let (branch, global) = (evaluated(sources.branch)?, evaluated(sources.global)?);
-        self.emit(Fact::Published { task, branch: Arc::new(branch), global, nothing });
+        let shared = |map: Map| if map.is_empty() { NOTHING.clone() } else { Arc::new(map) };
+        self.emit(Fact::Published { task, branch: shared(branch), global: shared(global), nothing });
         Ok(())
     }
 

@@ -154,24 +154,24 @@ fn check_call(task: &str, action: &str, input: &Input, host: &dyn Host) -> Optio
     if action.starts_with("std.") || input.whole.is_some() {
         return None;
     }
-    let given: Map = input.keys.iter().map(|(key, _)| (key.clone(), Value::Null)).collect();
     let (action, given) = match action {
         PROXY => proxied(input)?,
-        _ => (action.into(), given),
+        _ => (action, input.keys.iter().map(|(key, _)| key.clone()).collect()),
     };
-    let Registered::Yes(parameters) = host.action(&action) else { return None };
+    let Registered::Yes(parameters) = host.action(action) else { return None };
+    let given: Map = given.into_iter().map(|key| (key, Value::Null)).collect();
     let (missing, unexpected) = parameters.misfits(&given);
     let fits = missing.is_empty() && unexpected.is_empty();
-    (!fits).then(|| misfit(task, &action, &missing, &unexpected))
+    (!fits).then(|| misfit(task, action, &missing, &unexpected))
 }
 
 /// Action and parameters of a call of the proxy by hand, as far as they are known beforehand.
-fn proxied(input: &Input) -> Option<(Str, Map)> {
+fn proxied(input: &Input) -> Option<(&str, Vec<Str>)> {
     let key = |name: &str| input.keys.iter().find(|(key, _)| &**key == name).map(|(_, expr)| expr);
-    let action = key("ref")?.constant()?.as_str()?.into();
+    let action = key("ref")?.constant()?.as_str()?;
     let given = match key("parameters") {
-        None => Map::new(),
-        Some(parameters) => parameters.keys()?.into_iter().map(|key| (key, Value::Null)).collect(),
+        None => Vec::new(),
+        Some(parameters) => parameters.keys()?,
     };
     Some((action, given))
 }

@@ -8,14 +8,16 @@
 
 use super::context::Context;
 use super::definition::{Definition, TaskIndex, Workflow};
-use super::fact::{Began, ExecutionId, Fact, Held, Parent, Policies, TaskId, TaskState, Via, Wait};
+use super::fact::{Began, ExecutionId, Fact, Held, Next, Parent, Policies, TaskId, TaskState, Wait};
 use super::scope::NOTHING;
 use super::task_run::{Failure, FailureOf, TaskRun};
-use crate::fixed_keys::{fill, keys};
 use crate::{Offer, Run, RunId, TimerId};
 use squall_model::{Map, Status, Str, Timestamp, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
+
+/// No transitions; shared by all whose were not looked at.
+static NOWHERE: LazyLock<Next> = LazyLock::new(Arc::default);
 
 /// What a Mistral run remembers.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -230,7 +232,7 @@ impl State {
     fn began(&mut self, definition: &Definition, run: &Run, began: &Began) {
         let id = self.executions.len() as ExecutionId;
         if let Some(env) = &began.env {
-            self.env = Arc::new(env.clone());
+            self.env = env.clone();
         }
         let index = definition.names.get(&began.workflow).copied().unwrap_or_default();
         let workflow = &definition.workflows[index];
@@ -304,11 +306,9 @@ impl State {
         above.records[index].latest = Some(id);
         above.records[index].open += 1;
         let uuid = task_uuid(run, id);
-        let marker = fill(&MARKER_KEYS, [Value::from(uuid.clone()), Value::from(name.clone())]);
         self.tasks.push(TaskRun {
             id,
             uuid,
-            marker,
             execution,
             index,
             name: name.clone(),
@@ -335,7 +335,7 @@ impl State {
             failures: Vec::new(),
             children: Vec::new(),
             arrived,
-            next: Vec::new(),
+            next: NOWHERE.clone(),
             handled: false,
             followed: false,
             delay: None,
@@ -427,9 +427,9 @@ impl State {
         }
     }
 
-    fn followed(&mut self, definition: &Definition, task: TaskId, next: &[(Str, Option<Via>)], handled: bool) {
+    fn followed(&mut self, definition: &Definition, task: TaskId, next: &Next, handled: bool) {
         let record = &mut self.tasks[task as usize];
-        record.next = next.to_vec();
+        record.next = next.clone();
         record.handled = handled;
         let execution = &mut self.executions[record.execution as usize];
         if !record.followed {
@@ -585,12 +585,13 @@ fn uuid(run: &Run, kind: &str, number: u32) -> Str {
     let bits = (u128::from(high) << 64) | u128::from(low);
     let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
     let mut text = [b'-'; 36];
-    let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
-    for (place, byte) in places.zip(bits.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xf])) {
-        text[place] = b"0123456789abcdef"[usize::from(byte)];
+    for (place, byte) in UUID_PLACES.into_iter().zip(bits.to_be_bytes()) {
+        text[place] = HEX[usize::from(byte >> 4)];
+        text[place + 1] = HEX[usize::from(byte & 0xf)];
     }
     std::str::from_utf8(&text).unwrap_or_default().into()
 }
 
-/// The keys of what expressions see as `__task_execution`.
-static MARKER_KEYS: LazyLock<Map> = LazyLock::new(|| keys(&["id", "name"]));
+const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Where the bytes of a UUID stand in its text.
+const UUID_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];

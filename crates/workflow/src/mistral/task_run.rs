@@ -6,7 +6,7 @@
 use super::context::Context;
 use super::decide::RUNNING;
 use super::definition::TaskIndex;
-use super::fact::{ExecutionId, Policies, TaskId, TaskState, Via};
+use super::fact::{ExecutionId, Next, Policies, TaskId, TaskState};
 use crate::{RunId, TimerId};
 use squall_model::{Map, Str, Timestamp, Value};
 use std::collections::BTreeSet;
@@ -18,8 +18,6 @@ pub(crate) struct TaskRun {
     pub id: TaskId,
     /// The id that expressions and results show.
     pub uuid: Str,
-    /// What expressions see as `__task_execution`.
-    pub marker: Value,
     pub execution: ExecutionId,
     pub index: TaskIndex,
     pub name: Str,
@@ -61,7 +59,7 @@ pub(crate) struct TaskRun {
     pub children: Vec<ExecutionId>,
     /// Joins: which inbound tasks led here.
     pub arrived: BTreeSet<TaskIndex>,
-    pub next: Vec<(Str, Option<Via>)>,
+    pub next: Next,
     pub handled: bool,
     /// Its transitions were looked at.
     pub followed: bool,

@@ -7,6 +7,7 @@ use super::stackstorm;
 use crate::expressions::{Expr, eval_pairs};
 use squall_expr::{Engine, Error, python};
 use squall_model::{Map, Str, Value};
+use std::sync::Arc;
 
 /// Start parameters that are no input: they come with the runner parameters.
 const START_PARAMS: [&str; 2] = ["task_name", "evaluate_env"];
@@ -35,9 +36,10 @@ impl Conductor<'_, '_> {
             let name = definition.short_name(&workflow.name);
             return Err(invalid_input(name, workflow.class(), &missing, &unexpected));
         }
+        let env = Arc::new(begin.env.clone());
         let env = match begin.runner.get("evaluate_env") {
-            Some(Value::Bool(false)) => begin.env.clone(),
-            _ => self.eval_env(&begin.env).map_err(|e| e.message)?,
+            Some(Value::Bool(false)) => env,
+            _ => self.eval_env(env).map_err(|e| e.message)?,
         };
         let target = begin.runner.get("task_name").and_then(Value::as_str).map(Str::from);
         if workflow.reverse && target.as_ref().is_none_or(|target| !workflow.index.contains_key(target)) {
@@ -46,7 +48,7 @@ impl Conductor<'_, '_> {
         }
         let vars = self.eval_vars(workflow, 0, &input, &env).map_err(|e| e.message)?;
         let mut params = Map::new();
-        params.insert("env".into(), Value::from(env.clone()));
+        params.insert("env".into(), Value::Map(env.clone()));
         params.insert("namespace".into(), Value::from(""));
         let start = START_PARAMS.iter().filter_map(|key| begin.runner.get_key_value(*key));
         params.extend(start.map(|(key, value)| (key.clone(), value.clone())));
@@ -56,14 +58,14 @@ impl Conductor<'_, '_> {
     }
 
     /// The values of an env are evaluated once, `env()` meaning the raw ones.
-    fn eval_env(&self, raw: &Map) -> Result<Map, Error> {
+    fn eval_env(&self, raw: Arc<Map>) -> Result<Arc<Map>, Error> {
         let exprs: Vec<(Str, Expr)> =
             raw.iter().map(|(key, value)| (key.clone(), Expr::of(value, Engine::Mistral))).collect();
         if exprs.iter().all(|(_, expr)| expr.is_constant()) {
-            return Ok(raw.clone());
+            return Ok(raw);
         }
-        let data = Value::from_pairs([("__env", Value::from(raw.clone()))]);
-        eval_pairs(&exprs, Engine::Mistral, &data, &self.bare_place(raw))
+        let data = Value::from_pairs([("__env", Value::Map(raw.clone()))]);
+        eval_pairs(&exprs, Engine::Mistral, &data, &self.bare_place(&raw)).map(Arc::new)
     }
 
     /// Begins an execution and makes its first tasks.

@@ -172,6 +172,14 @@ impl squall_expr::Host for Names<'_> {
         })
     }
 
+    /// `ctx().name` needs the one variable only. Private ones are left out of `ctx()`, and are not here either.
+    fn member(&self, name: &str, args: &[Value], key: &str) -> Option<Value> {
+        match (name, args) {
+            ("ctx", []) if !key.starts_with("__") => self.variables.get(key).cloned(),
+            _ => None,
+        }
+    }
+
     fn has(&self, name: &str) -> bool {
         FUNCTIONS.contains(&name) || self.host.has(name)
     }

@@ -266,7 +266,7 @@ fn resume(step: &mut Stage<'_>, env: Map) {
     if !matches!(step.state().status(), Status::Pausing | Status::Paused) {
         return;
     }
-    step.emit(Fact::ResumeAsked { env });
+    step.emit(Fact::ResumeAsked { env: Box::new(env) });
     let _ = decide::request(step, Status::Resuming);
     if !step.state().status().is_completed() {
         let _ = decide::request(step, Status::Running);
@@ -308,7 +308,7 @@ fn rerun(step: &mut Stage<'_>, tasks: Vec<String>, reset: Vec<String>, skip: boo
     if !step.state().status().is_completed() || names_nothing {
         return;
     }
-    step.emit(Fact::RerunAsked { tasks: tasks.clone(), reset, skip, env: env.clone() });
+    step.emit(Fact::RerunAsked { tasks: tasks.clone(), reset, skip, env: Box::new(env.clone()) });
     if !env.is_empty() {
         step.emit(Fact::Orquesta(Own::Recontexted { context: env }));
     }
