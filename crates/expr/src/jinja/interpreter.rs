@@ -8,7 +8,7 @@ use super::ast::{Expr, FilterCall, For, LOOP, Name, Stmt, Target};
 use super::place::Place;
 use super::value::{Dict, Function, Item, Loop, Seq, V, dict, seq, view_items};
 use super::walk::Walk;
-use super::{globals, methods, ops, shown};
+use super::{globals, methods, names, ops, shown};
 use crate::{Budget, Engine, Error, Scope};
 use squall_model::{Special, Str, Value};
 use std::borrow::Cow;
@@ -408,7 +408,7 @@ impl<'a> Interpreter<'a> {
     fn data(&self, name: &str) -> Option<V> {
         let data = self.scope.data;
         match self.scope.engine {
-            Engine::Mistral if name == "_" => return Some(V::from(data)),
+            Engine::Mistral if name == names::DATA => return Some(V::from(data)),
             Engine::Orquesta if name == "__vars" => {
                 let map = data.as_map()?;
                 let own = map.iter().filter(|(key, _)| !key.starts_with("__"));

@@ -27,6 +27,7 @@ mod value;
 mod values;
 mod walk;
 
+use crate::yaql::Reads;
 use crate::{Engine, Error, Scope};
 use ast::{Expr, Stmt};
 pub(crate) use filters::NONE_TEXT;
@@ -87,10 +88,12 @@ impl Template {
 
     /// The names that the template looks up outside of itself, in the order of their appearance.
     pub fn names(&self) -> &[Str] {
-        self.names.get_or_init(|| match &self.body {
-            Body::Template(body) => names::free(body),
-            Body::Expression(expr) => names::free_in_expression(expr),
-        })
+        self.names.get_or_init(|| names::free(&self.body))
+    }
+
+    /// What it reads of the scope's data, which is `_` in Mistral.
+    pub(crate) fn reads(&self) -> Reads {
+        names::reads(&self.body)
     }
 
     /// Renders to text.

@@ -1,29 +1,49 @@
-//! Which names a template looks up outside of itself: the edges of the graph of parameters.
+//! Which names a template looks up outside of itself: the edges of the graph of parameters; and what it reads of the
+//! data that Mistral calls `_`.
 
-use super::ast::{Args, Expr, FilterCall, GIVEN, Macro, Stmt, Target};
-use super::globals;
-use squall_model::Str;
+use super::ast::{Args, Expr, FilterCall, GIVEN, Macro, Name, Stmt, Target};
+use super::{Body, globals, methods};
+use crate::yaql::Reads;
+use squall_model::{Str, Value};
+
+/// The name of the data in Mistral.
+pub(super) const DATA: &str = "_";
 
 /// Free names of a template.
-pub(super) fn free(body: &[Stmt]) -> Vec<Str> {
-    let mut walk = Walk { bound: vec![Vec::new()], free: Vec::new() };
-    walk.body(body);
-    walk.free
+pub(super) fn free(body: &Body) -> Vec<Str> {
+    Walk::over(body).free
 }
 
-/// Free names of an expression.
-pub(super) fn free_in_expression(expr: &Expr) -> Vec<Str> {
-    let mut walk = Walk { bound: vec![Vec::new()], free: Vec::new() };
-    walk.expr(expr);
-    walk.free
+/// What a template reads of Mistral's data, whose private variables are names of their own as well.
+pub(super) fn reads(body: &Body) -> Reads {
+    let mut walk = Walk::over(body);
+    if walk.reads_all {
+        return Reads::Everything;
+    }
+    walk.members.extend(walk.free.into_iter().filter(|name| name.starts_with("__")));
+    Reads::Members(walk.members)
 }
 
+#[derive(Default)]
 struct Walk {
     bound: Vec<Vec<Str>>,
     free: Vec<Str>,
+    /// What is read of `_` member by member.
+    members: Vec<Str>,
+    /// Whether `_` is used otherwise.
+    reads_all: bool,
 }
 
 impl Walk {
+    fn over(body: &Body) -> Walk {
+        let mut walk = Walk { bound: vec![Vec::new()], ..Walk::default() };
+        match body {
+            Body::Template(body) => walk.body(body),
+            Body::Expression(expr) => walk.expr(expr),
+        }
+        walk
+    }
+
     fn scoped(&mut self, inside: impl FnOnce(&mut Walk)) {
         self.bound.push(Vec::new());
         inside(self);
@@ -37,6 +57,19 @@ impl Walk {
     }
 
     fn look_up(&mut self, name: &Str) {
+        self.reads_all |= &**name == DATA;
+        self.note(name);
+    }
+
+    /// `_.name`, unless that is a method.
+    fn member(&mut self, name: &Name, member: &Str) {
+        if !self.members.contains(member) {
+            self.members.push(member.clone());
+        }
+        self.note(&name.text);
+    }
+
+    fn note(&mut self, name: &Str) {
         let known = self.bound.iter().flatten().any(|n| n == name)
             || self.free.contains(name)
             || globals::NAMES.contains(&&**name)
@@ -146,8 +179,23 @@ impl Walk {
                 self.expr(k);
                 self.expr(v);
             }),
-            Expr::Not(inner) | Expr::Neg(inner) | Expr::Pos(inner) | Expr::Attribute(inner, _) => self.expr(inner),
-            Expr::Binary(_, a, b) | Expr::And(a, b) | Expr::Or(a, b) | Expr::Item(a, b) => {
+            Expr::Not(inner) | Expr::Neg(inner) | Expr::Pos(inner) => self.expr(inner),
+            Expr::Attribute(object, field) => match &**object {
+                Expr::Name(name) if &*name.text == DATA && !field.is_method => self.member(name, &field.name),
+                object => self.expr(object),
+            },
+            Expr::Item(object, key) => match (&**object, &**key) {
+                (Expr::Name(name), Expr::Const(Value::Str(key)))
+                    if &*name.text == DATA && !methods::of_dictionary(key) =>
+                {
+                    self.member(name, key);
+                }
+                (object, key) => {
+                    self.expr(object);
+                    self.expr(key);
+                }
+            },
+            Expr::Binary(_, a, b) | Expr::And(a, b) | Expr::Or(a, b) => {
                 self.expr(a);
                 self.expr(b);
             }

@@ -4,6 +4,7 @@
 
 use super::ast::{Comparison, Expr, Name};
 use super::interpreter::{Interpreter, position};
+use super::names;
 use super::value::{Dict, Seq, V};
 use crate::{Engine, Error};
 use squall_model::{Value, member};
@@ -92,8 +93,12 @@ impl Interpreter<'_> {
         if let Some((_, value)) = self.changed.iter().find(|(id, _)| *id == name.id) {
             return Some(Place::Own(value));
         }
-        let special = matches!(self.scope.engine, Engine::Mistral | Engine::Orquesta) && name.text.starts_with('_');
-        if special { None } else { self.scope.data.get(&name.text).map(Place::Data) }
+        match self.scope.engine {
+            Engine::Mistral if &*name.text == names::DATA => Some(Place::Data(self.scope.data)),
+            // Variables are no names there.
+            Engine::Mistral | Engine::Orquesta => None,
+            Engine::Stack | Engine::StackLax => self.scope.data.get(&name.text).map(Place::Data),
+        }
     }
 }
 

@@ -92,7 +92,8 @@ impl Text {
         match &self.kind {
             Kind::Yaql(hole) => hole.reads(),
             Kind::YaqlMixed(holes) => holes.iter().map(|(_, hole)| hole.reads()).fold(Reads::NOTHING, Reads::and),
-            Kind::Jinja(_) | Kind::Blocks => Reads::Everything,
+            Kind::Jinja(template) => template.as_ref().map_or(Reads::NOTHING, jinja::Template::reads),
+            Kind::Blocks => Reads::NOTHING,
         }
     }
 
@@ -133,4 +134,42 @@ pub(super) fn replaced(text: &str, from: &str, to: &str, scope: &Scope) -> Resul
         return Err(Error::bound("output", scope.limits.output, "bytes of output"));
     }
     Ok(text.replace(from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, NoHost};
+    use squall_model::{from_json, to_json};
+
+    #[test]
+    fn what_a_text_reads() {
+        let reads = |text: &str| match Text::read(text).unwrap().reads() {
+            Reads::Members(names) => names.join(" "),
+            Reads::Everything => "*".into(),
+        };
+        for (text, expected) in [
+            ("<% $.a %> and <% $.b + $.a %>", "a b"),
+            ("<% $.a %> and <% $ %>", "*"),
+            ("{{ _.host.name }}: {{ _['port'] }}", "host port"),
+            ("{% for h in _.hosts %}{{ h.name }}{% endfor %}{{ task('a').result }}", "hosts"),
+            ("{{ __env.user }}", "__env"),
+            ("{{ _ }}", "*"),
+            ("{{ _.get('a') }}", "*"),
+            ("{{ 'a' in _ }}", "*"),
+        ] {
+            assert_eq!(reads(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_no_name_of_its_own() {
+        let data = from_json(r#"{"x": {"y": 1}}"#, false).unwrap();
+        let scope = Scope { engine: Engine::Mistral, data: &data, host: &NoHost, limits: &Limits::default() };
+        let eval = |text: &str| Text::read(text).unwrap().eval(&scope);
+        assert_eq!(to_json(&eval("{{ _.x.y }}").unwrap()), "1");
+        for text in ["{{ x }}", "{{ x.y }}", "{{ x['y'] == 1 }}"] {
+            assert!(eval(text).unwrap_err().message.contains("'x' is undefined"), "{text}");
+        }
+    }
 }
