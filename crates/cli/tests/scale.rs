@@ -10,8 +10,8 @@ use support::{Server, write_pack};
 /// Longer than any of these takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-fn workflow(name: &str) -> String {
-    format!("name: {name}\nrunner_type: orquesta\nentry_point: workflows/{name}.yaml\n")
+fn workflow(name: &str, runner: &str) -> String {
+    format!("name: {name}\nrunner_type: {runner}\nentry_point: workflows/{name}.yaml\n")
 }
 
 /// `count` tasks, one after the other.
@@ -28,6 +28,30 @@ fn sequence(count: usize) -> String {
 
 fn items(count: usize) -> String {
     format!("version: 1.0\ntasks:\n  all:\n    with: i in <% range(0, {count}) %>\n    action: core.noop\n")
+}
+
+/// `count` tasks, each of which publishes a variable of its own.
+fn variables(count: usize) -> String {
+    let mut text = String::from("version: 1.0\ntasks:\n");
+    for n in 0..count {
+        text.push_str(&format!("  t{n}:\n    action: core.noop\n"));
+        if n + 1 < count {
+            text.push_str(&format!("    next:\n      - publish: [{{v{n}: <% result() %>}}]\n        do: t{}\n", n + 1));
+        }
+    }
+    text
+}
+
+/// The same in Mistral.
+fn mistral_variables(count: usize) -> String {
+    let mut text = String::from("version: '2.0'\nscale.w:\n  tasks:\n");
+    for n in 0..count {
+        text.push_str(&format!("    t{n}:\n      action: core.noop\n      publish: {{v{n}: <% task().result %>}}\n"));
+        if n + 1 < count {
+            text.push_str(&format!("      on-success: t{}\n", n + 1));
+        }
+    }
+    text
 }
 
 /// Peak memory of a process in kilobytes.
@@ -61,23 +85,22 @@ fn run(server: &Server, action: &str) -> u64 {
 
 /// Memory that a workflow of `count` tasks takes on a fresh server beyond what the server takes idle, and the bytes of its
 /// database once the log is carried over into it.
-fn cost(name: &str, definition: &str, count: u64) -> (u64, u64) {
+fn cost(runner: &str, definition: &str, count: u64) -> (u64, u64) {
     let mut server = Server::start();
-    let action = workflow(name);
-    let path = format!("actions/workflows/{name}.yaml");
-    write_pack(&server, "scale", &[(&format!("actions/{name}.yaml"), &action), (&path, definition)]);
+    let action = workflow("w", runner);
+    write_pack(&server, "scale", &[("actions/w.yaml", &action), ("actions/workflows/w.yaml", definition)]);
     server.ok("squall", &["reload"]);
     server.ok("squall", &["run", "core.noop"]);
     let memory = peak(&server);
-    assert_eq!(run(&server, &format!("scale.{name}")), count, "every task ran");
+    assert_eq!(run(&server, "scale.w"), count, "every task ran");
     let grown = peak(&server) - memory;
     server.stop();
     (grown, stored(&server))
 }
 
-fn grows_with_its_size(definition: impl Fn(usize) -> String) {
-    let small = cost("small", &definition(1_000), 1_000);
-    let large = cost("large", &definition(10_000), 10_000);
+fn grows_with_its_size(runner: &str, definition: impl Fn(usize) -> String) {
+    let small = cost(runner, &definition(1_000), 1_000);
+    let large = cost(runner, &definition(10_000), 10_000);
     println!("1,000: {} kB of memory, {} bytes; 10,000: {} kB, {} bytes", small.0, small.1, large.0, large.1);
     assert!(large.0 < 13 * small.0.max(20_000), "memory: {} kB for 1,000, {} kB for 10,000", small.0, large.0);
     assert!(large.1 < 13 * small.1, "database: {} bytes for 1,000, {} for 10,000", small.1, large.1);
@@ -85,12 +108,22 @@ fn grows_with_its_size(definition: impl Fn(usize) -> String) {
 
 #[test]
 fn ten_thousand_tasks_take_ten_times_a_thousand() {
-    grows_with_its_size(sequence);
+    grows_with_its_size("orquesta", sequence);
 }
 
 #[test]
 fn ten_thousand_items_take_ten_times_a_thousand() {
-    grows_with_its_size(items);
+    grows_with_its_size("orquesta", items);
+}
+
+#[test]
+fn ten_thousand_variables_take_ten_times_a_thousand() {
+    grows_with_its_size("orquesta", variables);
+}
+
+#[test]
+fn ten_thousand_variables_of_mistral_take_ten_times_a_thousand() {
+    grows_with_its_size("mistral-v2", mistral_variables);
 }
 
 /// Ten megabytes from one action, handed to twenty others.
@@ -118,7 +151,7 @@ fn a_large_result_is_stored_once() {
         &[
             ("actions/make.yaml", make.as_str()),
             ("actions/take.yaml", take),
-            ("actions/hand_on.yaml", &workflow("hand_on")),
+            ("actions/hand_on.yaml", &workflow("hand_on", "orquesta")),
             ("actions/workflows/hand_on.yaml", &text),
         ],
     );

@@ -41,6 +41,8 @@ const SHAPES: &[Shape] = &[
     Shape { language: Language::Mistral, name: "items", text: mistral_items, target: Some((1_000, Some(85.0))) },
     Shape { language: Language::Mistral, name: "items, 10 at once", text: mistral_few, target: None },
     Shape { language: Language::Mistral, name: "loop", text: mistral_loop, target: None },
+    Shape { language: Language::Mistral, name: "a variable each", text: mistral_variables, target: None },
+    Shape { language: Language::Mistral, name: "join of variables", text: mistral_join_of_variables, target: None },
     Shape {
         language: Language::Orquesta,
         name: "sequence",
@@ -51,6 +53,7 @@ const SHAPES: &[Shape] = &[
     Shape { language: Language::Orquesta, name: "items", text: orquesta_items, target: Some((1_000, Some(0.4))) },
     Shape { language: Language::Orquesta, name: "items, 10 at once", text: orquesta_few, target: None },
     Shape { language: Language::Orquesta, name: "a variable each", text: orquesta_variables, target: None },
+    Shape { language: Language::Orquesta, name: "join of variables", text: orquesta_join_of_variables, target: None },
     Shape { language: Language::Chain, name: "sequence", text: chain_sequence, target: Some((1_000, None)) },
 ];
 
@@ -322,6 +325,27 @@ fn mistral_loop(count: usize) -> String {
     ))
 }
 
+/// Every task publishes a variable of its own.
+fn mistral_variables(count: usize) -> String {
+    let mut text = String::new();
+    for i in 0..count {
+        let _ = writeln!(text, "    t{i}:\n      action: core.noop\n      publish: {{v{i}: <% task().result %>}}");
+        if i + 1 < count {
+            let _ = writeln!(text, "      on-success: t{}", i + 1);
+        }
+    }
+    mistral(&text)
+}
+
+/// Every branch brings a variable of its own.
+fn mistral_join_of_variables(count: usize) -> String {
+    let mut text = String::new();
+    for i in 0..count {
+        let _ = writeln!(text, "    b{i}: {{publish: {{v{i}: <% task().result %>}}, on-success: end}}");
+    }
+    mistral(&(text + "    end: {join: all}\n"))
+}
+
 fn mistral_hand_on() -> String {
     let mut text = String::new();
     for i in 0..20 {
@@ -359,6 +383,16 @@ fn orquesta_variables(count: usize) -> String {
         }
     }
     text
+}
+
+/// Every branch brings a variable of its own.
+fn orquesta_join_of_variables(count: usize) -> String {
+    let mut text = String::from("version: 1.0\ntasks:\n");
+    for i in 0..count {
+        let _ = writeln!(text, "  b{i}:\n    action: core.noop");
+        let _ = writeln!(text, "    next:\n      - publish: [{{v{i}: <% result() %>}}]\n        do: j");
+    }
+    text + "  j: {join: all, action: core.noop}\n"
 }
 
 fn orquesta_join(count: usize) -> String {

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Children of a node, and places of a leaf.
-const WIDTH: usize = 8;
+const WIDTH: usize = 4;
 
 /// Numbers of variables, numbered in the order of their first appearance in a run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,8 +23,8 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// The number of a variable, whether it has one already or not.
     pub fn number(&mut self, name: &Str) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
+        if let Some(number) = self.find(name) {
+            return number;
         }
         let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.names.push(name.clone());
@@ -32,8 +32,11 @@ impl Numbers {
         number
     }
 
-    /// The number of a variable that somebody published.
+    /// The number of a variable that somebody published. A few names are compared faster than one is hashed.
     pub fn find(&self, name: &str) -> Option<u32> {
+        if self.names.len() <= 8 {
+            return self.all().find(|(_, known)| ***known == *name).map(|(number, _)| number);
+        }
         self.numbers.get(name).copied()
     }
 
@@ -51,13 +54,13 @@ impl Numbers {
 /// An array without end, whose places are the default until somebody fills them. Cloning costs a reference count.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tree<T> {
-    root: Node<T>,
+    root: Option<Node<T>>,
     height: u32,
 }
 
-impl<T: Clone + Default> Default for Tree<T> {
+impl<T> Default for Tree<T> {
     fn default() -> Tree<T> {
-        Tree { root: Node::empty(0), height: 0 }
+        Tree { root: None, height: 0 }
     }
 }
 
@@ -68,7 +71,7 @@ impl<T: Clone + Default> Tree<T> {
         if place >= WIDTH.pow(self.height + 1) {
             return None;
         }
-        let (mut node, mut height) = (&self.root, self.height);
+        let (mut node, mut height) = (self.root.as_ref()?, self.height);
         loop {
             match node {
                 Node::Leaf(places) => return Some(&places[place % WIDTH]),
@@ -85,13 +88,16 @@ impl<T: Clone + Default> Tree<T> {
         while place as usize >= WIDTH.pow(self.height + 1) {
             self.grow();
         }
-        self.root.at(self.height, place as usize)
+        let height = self.height;
+        self.root.get_or_insert_with(|| Node::empty(height)).at(height, place as usize)
     }
 
     fn grow(&mut self) {
-        let mut children: [Option<Node<T>>; WIDTH] = Default::default();
-        children[0] = Some(self.root.clone());
-        self.root = Node::Inner(Arc::new(children));
+        if self.root.is_some() {
+            let mut children: [Option<Node<T>>; WIDTH] = Default::default();
+            children[0] = self.root.take();
+            self.root = Some(Node::Inner(Arc::new(children)));
+        }
         self.height += 1;
     }
 
@@ -100,7 +106,10 @@ impl<T: Clone + Default> Tree<T> {
         while self.height < other.height {
             self.grow();
         }
-        self.root.meet(self.height, &other.root, other.height, 0, each);
+        if let Some(theirs) = &other.root {
+            let mine = self.root.get_or_insert_with(|| Node::empty(self.height));
+            mine.meet(self.height, theirs, other.height, 0, each);
+        }
     }
 }
 

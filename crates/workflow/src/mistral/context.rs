@@ -1,31 +1,33 @@
 //! What a task sees of the variables that others published, and how branches meet again.
 //!
-//! A context travels along transitions: a task takes its predecessor's and adds what it publishes. Values are
-//! shared, so handing a context on costs a reference count, and adding to it one entry for each variable.
+//! A context travels along transitions: a task takes its predecessor's and adds what it publishes. Contexts share what they
+//! have in common, so handing one on costs a reference count, and adding to it what is added, however much is in it.
 //!
 //! Each leaf of a published variable (a path through nested maps) counts how often it was written along the way.
 //! Where branches join, a leaf written more often wins; on a tie the one that arrived first stays, which content
 //! cannot rely on, since arrival has no fixed order.
 
-use super::scope::NOTHING;
+use crate::variables::{Numbers, Tree};
 use indexmap::IndexMap;
 use squall_model::{Map, Str, Value};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-/// Published variables with their counts.
-#[derive(Debug, Clone, PartialEq)]
+/// Published variables with their counts, under the numbers of their names.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Context {
-    vars: Arc<Map>,
-    /// One for each variable, in their order.
-    versions: Arc<Vec<Version>>,
+    vars: Tree<Option<Variable>>,
+    count: u32,
 }
 
-impl Default for Context {
-    fn default() -> Context {
-        static NO_VERSIONS: LazyLock<Arc<Vec<Version>>> = LazyLock::new(Arc::default);
-        Context { vars: NOTHING.clone(), versions: NO_VERSIONS.clone() }
-    }
+#[derive(Debug, Clone, PartialEq)]
+struct Variable {
+    value: Value,
+    version: Version,
+    /// How many were there before it.
+    place: u32,
 }
+
+type Versions = IndexMap<Str, Version>;
 
 /// How often a variable, and what lies within it, was written.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,65 +36,75 @@ struct Version {
     within: Option<Arc<Versions>>,
 }
 
-type Versions = IndexMap<Str, Version>;
-
 impl Context {
-    /// The variables.
-    pub fn vars(&self) -> &Arc<Map> {
-        &self.vars
+    /// One variable.
+    pub fn get(&self, numbers: &Numbers, name: &str) -> Option<&Value> {
+        Some(&self.variable(numbers.find(name)?)?.value)
+    }
+
+    /// All variables, in the order in which they came.
+    pub fn all(&self, numbers: &Numbers) -> Map {
+        if self.count == 0 {
+            return Map::new();
+        }
+        let known = |(number, name)| self.variable(number).map(|variable| (variable, name));
+        let mut all: Vec<(&Variable, &Str)> = numbers.all().filter_map(known).collect();
+        all.sort_unstable_by_key(|(variable, _)| variable.place);
+        all.into_iter().map(|(variable, name)| (name.clone(), variable.value.clone())).collect()
+    }
+
+    fn variable(&self, number: u32) -> Option<&Variable> {
+        self.vars.get(number)?.as_ref()
     }
 
     /// This context after somebody published `variables`; they replace what was there.
-    pub fn with(&self, variables: &Arc<Map>) -> Context {
-        if variables.is_empty() {
-            return self.clone();
+    pub fn with(&self, numbers: &mut Numbers, variables: &Map) -> Context {
+        let mut context = self.clone();
+        for (name, value) in variables {
+            context.write(numbers.number(name), value);
         }
-        let mut versions = (*self.versions).clone();
-        let mut wrote = |place: usize, value: &Value| {
-            versions.resize(versions.len().max(place + 1), Version::default());
-            versions[place].written(value);
-        };
-        let vars = if replaces_all(variables, &self.vars) {
-            variables.values().enumerate().for_each(|(place, value)| wrote(place, value));
-            variables.clone()
-        } else {
-            let mut vars = (*self.vars).clone();
-            for (name, value) in variables.iter() {
-                wrote(vars.insert_full(name.clone(), value.clone()).0, value);
-            }
-            Arc::new(vars)
-        };
-        Context { vars, versions: Arc::new(versions) }
+        context
+    }
+
+    fn write(&mut self, number: u32, value: &Value) {
+        let count = self.count;
+        let variable = self.vars.at(number).get_or_insert_with(|| {
+            self.count += 1;
+            Variable { value: Value::Null, version: Version::default(), place: count }
+        });
+        variable.version.written(value);
+        variable.value = value.clone();
     }
 
     /// Takes another branch in.
     pub fn merge(&mut self, other: &Context) {
-        if self.vars.is_empty() {
+        if self.count == 0 {
             *self = other.clone();
             return;
         }
-        if Arc::ptr_eq(&self.vars, &other.vars) {
-            return;
-        }
-        for ((name, value), their) in other.vars.iter().zip(other.versions.iter()) {
-            let Some((place, _, old)) = self.vars.get_full(name) else {
-                Arc::make_mut(&mut self.vars).insert(name.clone(), value.clone());
-                Arc::make_mut(&mut self.versions).push(their.clone());
-                continue;
-            };
-            // Shared by both branches and written by neither since: nothing to compare.
-            if same(old, value) && self.versions[place] == *their {
-                continue;
-            }
-            let merged = merge_values(old, value, &mut Arc::make_mut(&mut self.versions)[place], their);
-            Arc::make_mut(&mut self.vars)[place] = merged;
+        let mut added: Vec<(u32, u32)> = Vec::new();
+        self.vars.meet(&other.vars, &mut |number, mine, theirs| match (mine, theirs) {
+            (_, None) => {}
+            (None, Some(theirs)) => added.push((theirs.place, number)),
+            (Some(mine), Some(theirs)) => mine.merge(theirs),
+        });
+        // What is new keeps the other branch's order.
+        added.sort_unstable();
+        for (_, number) in added {
+            let theirs = other.variable(number).cloned();
+            *self.vars.at(number) = theirs.map(|variable| Variable { place: self.count, ..variable });
+            self.count += 1;
         }
     }
 }
 
-/// Whether nothing of `old`, not even the order, is left when `new` is written over it.
-fn replaces_all(new: &Map, old: &Map) -> bool {
-    new.len() >= old.len() && old.keys().zip(new.keys()).all(|(old, new)| old == new)
+impl Variable {
+    fn merge(&mut self, other: &Variable) {
+        // Shared by both branches and written by neither since: nothing to compare.
+        if !same(&self.value, &other.value) || self.version != other.version {
+            self.value = merge_values(&self.value, &other.value, &mut self.version, &other.version);
+        }
+    }
 }
 
 impl Version {
@@ -178,19 +190,29 @@ mod tests {
 
     /// Publishes each map of `left` and of `right` along two branches, joins them, and shows what came of it.
     fn check(left: &[&str], right: &[&str], expected: &str) {
-        let branch = |steps: &[&str]| {
+        let mut numbers = Numbers::default();
+        let mut branch = |steps: &[&str]| {
             steps.iter().fold(Context::default(), |context, step| {
-                context.with(&Arc::new(from_json(step, false).unwrap().as_map().unwrap().clone()))
+                context.with(&mut numbers, from_json(step, false).unwrap().as_map().unwrap())
             })
         };
         let mut joined = branch(left);
         joined.merge(&branch(right));
-        assert_eq!(to_json(&Value::Map(joined.vars.clone())), expected);
+        assert_eq!(to_json(&Value::from(joined.all(&numbers))), expected);
     }
 
     #[test]
     fn different_names_unite() {
         check(&[r#"{"a":1}"#], &[r#"{"b":2}"#], r#"{"a":1,"b":2}"#);
+    }
+
+    #[test]
+    fn many_names_keep_the_order_of_their_branches() {
+        let long: Vec<String> = (0..50).map(|n| format!(r#"{{"v{}":{n}}}"#, 99 - n)).collect();
+        let steps: Vec<&str> = long.iter().map(String::as_str).collect();
+        let shown: Vec<&str> = long.iter().map(|step| &step[1..step.len() - 1]).collect();
+        check(&steps, &[r#"{"other":1}"#], &format!(r#"{{{},"other":1}}"#, shown.join(",")));
+        check(&[r#"{"other":1}"#], &steps, &format!(r#"{{"other":1,{}}}"#, shown.join(",")));
     }
 
     #[test]

@@ -356,7 +356,7 @@ impl Conductor<'_, '_> {
                 return Ok(output);
             }
         }
-        Ok(Value::Map(context.vars().clone()))
+        Ok(Value::from(context.all(self.state().numbers())))
     }
 
     fn error_output(&self, execution: ExecutionId, info: Option<Str>) -> (TaskState, Option<Str>, Value) {
@@ -364,7 +364,7 @@ impl Conductor<'_, '_> {
         let mut output = Map::new();
         output.insert("result".into(), Value::from(info.clone()));
         match &self.workflow(execution).output_on_error {
-            None => output.extend(context.vars().iter().map(|(k, v)| (k.clone(), v.clone()))),
+            None => output.extend(context.all(self.state().numbers())),
             Some(expr) => match self.eval_final(execution, &context, expr) {
                 Ok(Value::Map(declared)) => output.extend(declared.iter().map(|(k, v)| (k.clone(), v.clone()))),
                 Ok(_) => {}

@@ -11,6 +11,7 @@ use super::definition::{Definition, TaskIndex, Workflow};
 use super::fact::{Began, ExecutionId, Fact, Held, Next, Parent, Policies, TaskId, TaskState, Wait};
 use super::scope::NOTHING;
 use super::task_run::{Failure, FailureOf, TaskRun};
+use crate::variables::Numbers;
 use crate::{Offer, Run, RunId, TimerId};
 use squall_model::{Map, Status, Str, Timestamp, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,8 @@ pub struct State {
     runs: Vec<RunOf>,
     timers: BTreeMap<TimerId, Timer>,
     env: Arc<Map>,
+    /// Of all variables that were published.
+    numbers: Numbers,
     /// Sub-workflows that are under way.
     live: u32,
 }
@@ -129,6 +132,11 @@ impl State {
     /// What a timer is for.
     pub(crate) fn timer(&self, timer: TimerId) -> Option<Timer> {
         self.timers.get(&timer).copied()
+    }
+
+    /// The numbers of variables in contexts.
+    pub(crate) fn numbers(&self) -> &Numbers {
+        &self.numbers
     }
 
     /// The env of the run.
@@ -352,7 +360,7 @@ impl State {
         let (index, context) = (parent.index, parent.outbound.clone());
         let task = &mut self.tasks[join as usize];
         task.inbound.merge(&context);
-        task.outbound = task.inbound.with(&task.published);
+        task.outbound = task.inbound.with(&mut self.numbers, &task.published);
         task.arrived.insert(index);
     }
 
@@ -418,7 +426,7 @@ impl State {
     fn published(&mut self, task: TaskId, branch: &Arc<Map>, global: &Map) {
         let record = &mut self.tasks[task as usize];
         record.published = branch.clone();
-        record.outbound = record.inbound.with(branch);
+        record.outbound = record.inbound.with(&mut self.numbers, branch);
         if !global.is_empty() {
             let execution = &mut self.executions[record.execution as usize];
             let layer = Arc::make_mut(&mut execution.layer);
