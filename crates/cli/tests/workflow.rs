@@ -157,15 +157,21 @@ fn a_way_through_a_workflow_is_played_and_judged() {
 #[test]
 fn a_simulation_without_end_is_stopped_within_its_bounds() {
     let orquesta = "version: 1.0\nvars: [{l: []}]\ntasks:\n  begin: {next: [{do: a}]}\n  a: {action: core.noop, next: [{publish: [{l: '<% ctx(l) + [1] %>'}], do: a}]}\n";
-    let mistral = "version: '2.0'\nops.w:\n  input: [{l: []}]\n  tasks:\n    begin: {on-success: a}\n    a: {action: core.noop, publish: {l: '<% $.l + [1] %>'}, on-success: a}\n";
+    let mistral = |action: &str| {
+        format!(
+            "version: '2.0'\nops.w:\n  input: [{{l: []}}]\n  tasks:\n    begin: {{on-success: a}}\n    a: {{{action}publish: {{l: '<% $.l + [1] %>'}}, on-success: a}}\n"
+        )
+    };
     let chain = |publish: &str| {
         format!("chain:\n  - {{name: a, ref: core.noop, {publish}on-success: a}}\nvars: {{l: 'x'}}\ndefault: a\n")
     };
     let files = [
         ("orquesta.yaml", orquesta.to_owned(), "MiB of variables and results"),
-        ("mistral.yaml", mistral.to_owned(), "MiB of variables and results"),
+        ("mistral.yaml", mistral("action: core.noop, "), "MiB of variables and results"),
         ("chain.yaml", chain("publish: {l: \"{{ l }}{{ 'x' * 5000 }}\"}, "), "MiB of variables and results"),
         ("reports.yaml", chain(""), "it was stopped after 50000 reports"),
+        // Without an action it goes round within one step, on the server too.
+        ("step.yaml", mistral(""), "it is failed, not succeeded"),
     ];
     for (name, text, expected) in files {
         let dir = with_files(&[(name, &text)]);

@@ -154,7 +154,7 @@ impl Simulate {
         let written = self.written()?;
         let script = Script::from_json(&written).map_err(Stop::Usage)?;
         let report = squall_workflow::simulate::run(&definition, &script);
-        form.print(&Value::from(&Json::from(&report)), || report.to_string());
+        form.print(&Value::from(&report), || report.to_string());
         self.judge(&report, written.get("expect").unwrap_or(&Json::Null))
     }
 

@@ -3,7 +3,7 @@
 //! The script is small on purpose: inputs, what each task's action answers, and what the datastore holds. Actions that
 //! the script does not name succeed with their own parameters as the result.
 
-use super::machine::{Crash, Machine, Scripted, json, map, open, value};
+use super::machine::{Crash, Machine, Scripted, map, open, value};
 use crate::mistral::stackstorm::{self, Given};
 use crate::{Begin, Definition, Fact, Offer, RunId, Stimulus, TimerId, standard};
 use serde_json::Value as Json;
@@ -268,17 +268,16 @@ impl<'s> Stage<'s> {
     }
 }
 
-/// The report as JSON: `{"status", "result", "trace"}`.
-impl From<&Report> for Json {
-    fn from(report: &Report) -> Json {
-        let mut all = serde_json::json!({
-            "status": report.status.as_str(),
-            "result": json(&report.result),
-            "trace": report.trace,
-        });
-        if let Some(why) = &report.stopped {
-            all["stopped"] = why.as_str().into();
-        }
-        all
+/// The report for programs: `{"status", "result", "trace"}`, and `stopped` where it did not come to an end.
+impl From<&Report> for Value {
+    fn from(report: &Report) -> Value {
+        let trace: Vec<Value> = report.trace.iter().map(|line| line.as_str().into()).collect();
+        let told = [
+            ("status", Value::from(report.status.as_str())),
+            ("result", report.result.clone()),
+            ("trace", trace.into()),
+        ];
+        let stopped = report.stopped.iter().map(|why| ("stopped", why.as_str().into()));
+        Value::from_pairs(told.into_iter().chain(stopped))
     }
 }
