@@ -7,7 +7,7 @@ use squall_model::{Str, Timestamp, Value};
 /// the time. Both languages call the same ones. Implementations must be pure for one evaluation: the same
 /// call gives the same answer, so that what was rendered can be recorded as a fact.
 pub trait Host {
-    /// Calls a host function; `None` when there is none of that name.
+    /// Calls a host function; `None` when there is none of that name, or it does not take these arguments.
     fn call(&self, name: &str, args: &[Value], named: &[(Str, Value)]) -> Option<Result<Value, Error>>;
 
     /// The member `key` of the map that [`Host::call`] would give for these arguments, for hosts that know it without making

@@ -262,6 +262,9 @@ impl Interpreter<'_> {
         let (positional, named) = self.plain(args)?;
         match self.scope.host.call(name, &positional, &named) {
             Some(result) => result.map(V::from),
+            None if self.scope.host.has(name) => {
+                Err(Error::new("TypeError", format!("{name}() does not take these arguments")))
+            }
             None => Err(Error::new("UndefinedError", format!("'{name}' is undefined"))),
         }
     }

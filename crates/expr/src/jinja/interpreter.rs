@@ -609,7 +609,7 @@ impl<'a> Interpreter<'a> {
     /// Refuses an undefined value, in every engine.
     pub(super) fn check(&self, value: &V) -> Result<(), Error> {
         match value {
-            V::Undefined(undefined) => Err(Error::new("UndefinedError", undefined.message.clone())),
+            V::Undefined(undefined) => Err(Error::new(undefined.class, undefined.message.clone())),
             _ => Ok(()),
         }
     }
@@ -758,7 +758,7 @@ impl<'a> Interpreter<'a> {
     fn no_attribute(&self, object: &V, name: &str) -> Result<V, Error> {
         if name.starts_with("__") && name.ends_with("__") && name.len() > 4 {
             let message = format!("access to attribute '{name}' of '{}' object is unsafe.", object.type_name());
-            return Err(Error::new("SecurityError", message));
+            return Ok(V::forbidden(message));
         }
         Ok(V::undefined(format!("'{}' has no attribute '{name}'", object.described())))
     }

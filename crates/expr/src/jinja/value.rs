@@ -67,6 +67,8 @@ pub(super) struct Undefined {
     pub(super) message: String,
     /// Whether it is an empty text even where undefined names are errors: an inline `if` without `else`.
     pub(super) silent: bool,
+    /// The error that its use is.
+    pub(super) class: &'static str,
 }
 
 pub(super) enum Function {
@@ -374,11 +376,16 @@ impl V {
     /// What an inline `if` without `else` gives.
     pub(super) fn nothing() -> V {
         let message = "the inline if-expression evaluated to false and no else section was defined.".to_owned();
-        V::Undefined(Rc::new(Undefined { message, silent: true }))
+        V::Undefined(Rc::new(Undefined { message, silent: true, class: "UndefinedError" }))
     }
 
     pub(super) fn undefined(message: impl Into<String>) -> V {
-        V::Undefined(Rc::new(Undefined { message: message.into(), silent: false }))
+        V::Undefined(Rc::new(Undefined { message: message.into(), silent: false, class: "UndefinedError" }))
+    }
+
+    /// Something that is there and may not be seen.
+    pub(super) fn forbidden(message: String) -> V {
+        V::Undefined(Rc::new(Undefined { message, silent: false, class: "SecurityError" }))
     }
 
     fn depth(&self) -> u16 {

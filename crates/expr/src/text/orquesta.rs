@@ -169,7 +169,8 @@ impl Text {
                 let text = rendered.map_err(|error| jinja_error(&self.source, error))?;
                 // What the blocks printed counts as a result: it is evaluated only where results are.
                 if depth > 0 && (holes::any(&text, JINJA) || holes::any(&text, BLOCK)) {
-                    return Text::jinja(&text).eval_jinja(scope, deeper(depth)?);
+                    let again = Text::jinja(&text).eval_jinja(scope, deeper(depth)?);
+                    return again.map_err(|error| again_error(&self.source, error));
                 }
                 return Ok(text.into());
             }
@@ -197,7 +198,8 @@ impl Text {
                 && depth > 0
                 && (holes::any(result, JINJA) || holes::any(result, BLOCK))
             {
-                value = Text::jinja(result).eval_jinja(scope, deeper(depth)?)?;
+                let again = Text::jinja(result).eval_jinja(scope, deeper(depth)?);
+                value = again.map_err(|error| again_error(&hole.hole, error))?;
                 text = python::str(&value);
             }
             if *hole.hole == *self.source {
@@ -212,8 +214,15 @@ impl Text {
     }
 }
 
+const UNRESOLVED: &str = "There are unresolved variables: ";
+
 fn unresolved(names: Vec<&str>) -> Error {
-    Error::new("JinjaEvaluationException", format!("There are unresolved variables: {}", names.join(", ")))
+    Error::new("JinjaEvaluationException", format!("{UNRESOLVED}{}", names.join(", ")))
+}
+
+/// A failure in what came out of `hole`; what stays unresolved shows only at the very end.
+fn again_error(hole: &str, error: Error) -> Error {
+    if error.message.starts_with(UNRESOLVED) { error } else { jinja_error(hole, error) }
 }
 
 fn deeper(depth: u32) -> Result<u32, Error> {
@@ -240,7 +249,7 @@ fn quoted(key: &str) -> String {
 }
 
 fn jinja_error(hole: &str, error: Error) -> Error {
-    if matches!(&*error.class, "ResourceLimit" | "JinjaEvaluationException") {
+    if error.class == "ResourceLimit" {
         return error;
     }
     let message = format!("Unable to evaluate expression '{hole}'. {}: {}", error.class, error.message);

@@ -426,7 +426,10 @@ fn call_outside<'a>(
             return Err(Error::new("TypeError", "Given object is not typeof string."));
         }
         Outside::Pure(function) => function.call(&plain, &keywords, &ev.budget).ok_or_else(|| site.no_match())?,
-        Outside::Host => host.call(site.name, &plain, &keywords).ok_or_else(|| site.unknown())?,
+        Outside::Host => host.call(site.name, &plain, &keywords).ok_or_else(|| match host.has(site.name) {
+            true => site.no_match(),
+            false => site.unknown(),
+        })?,
         Outside::Datastore => functions::kv(host, &plain, &keywords),
         Outside::Identifier if plain.is_empty() && keywords.is_empty() => Ok(functions::uuid(host)),
         Outside::Identifier => return Err(site.no_match()),

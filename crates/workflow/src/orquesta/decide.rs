@@ -15,7 +15,7 @@ use super::view::{self, Sum};
 use super::{Definition, Front, TransitionPlan};
 use crate::step::Step;
 use squall_model::{Map, Str, Value};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 pub(super) type Stage<'a> = Step<'a, Front>;
@@ -206,6 +206,7 @@ pub(super) fn report(step: &mut Stage<'_>, told: &Told<'_>) -> Result<(), Refusa
     let Some(node) = step.definition.graph.by_name.get(told.task).copied() else {
         return Err(no_such_task(told.task));
     };
+    stumble(step, node, told)?;
     let Some(entry) = entry_for(step, node, told)? else {
         return Ok(());
     };
@@ -244,8 +245,39 @@ pub(super) fn report(step: &mut Stage<'_>, told: &Told<'_>) -> Result<(), Refusa
         None if itemized && has_ended => item_results(step, node, told.route),
         None => told.result.clone(),
     };
-    conclude(step, entry, before, &result);
+    conclude(step, entry, before, &result)
+}
+
+/// Where the original stumbles over news that nobody should send: it raises, and the service around it fails the workflow.
+fn stumble(step: &Stage<'_>, node: usize, told: &Told<'_>) -> Result<(), Refusal> {
+    if !step.definition.habits.hang {
+        return Ok(());
+    }
+    let state = step.state();
+    let staged = state.staged(node, told.route);
+    let status = state.latest(node, told.route).map_or(Status::Unset, |(_, entry)| entry.status);
+    let starts_nothing = staged.is_none() && status.is_completed() && told.status.is_starting();
+    let is_weighed = !told.status.is_starting() || told.status == Status::Pending;
+    let lacks_items = match (told.item, staged) {
+        (None, _) => false,
+        (Some(_), Some(staged)) => staged.items.is_none(),
+        (Some(_), None) => is_weighed && !status.is_abended(),
+    };
+    let stays_unset =
+        status == Status::Unset && staged.is_some() && status::task_after(Status::Unset, told.status).is_none();
+    if starts_nothing || lacks_items || stays_unset {
+        let message = format!("nothing of task \"{}\" waits for \"{}\"", told.task, told.status);
+        return Err(Refusal { class: "TypeError", message });
+    }
     Ok(())
+}
+
+/// The original lets such a failure out of the engine.
+fn raised(step: &Stage<'_>, failure: &Failure) -> Result<(), Refusal> {
+    match step.definition.habits.hang {
+        true => Err(Refusal { class: "ExpressionEvaluationException", message: failure.0.clone() }),
+        false => Ok(()),
+    }
 }
 
 fn item_results(step: &Stage<'_>, node: usize, route: u32) -> Value {
@@ -289,6 +321,7 @@ fn entry_for(step: &mut Stage<'_>, node: usize, told: &Told<'_>) -> Result<Optio
                 // Staged beside `fail` it would be offered again and again, and fail each time.
                 let task = step.definition.name(node);
                 say(step, Fact::Unstaged { task, route: told.route });
+                raised(step, &failure)?;
                 return Ok(None);
             }
         }
@@ -322,42 +355,44 @@ fn render_tries(step: &Stage<'_>, node: usize, sum: &Sum) -> Result<Option<Tries
 }
 
 /// What follows once a task's status is settled: another try or transitions, the workflow's status, commands.
-fn conclude(step: &mut Stage<'_>, entry: u32, before: Status, result: &Value) {
+fn conclude(step: &mut Stage<'_>, entry: u32, before: Status, result: &Value) -> Result<(), Refusal> {
     let now = step.state().entries[entry as usize].status;
     let mut commands = Vec::new();
     if now.is_completed() && now != before {
         match wants_another_try(step, entry, result) {
             Ok(true) => {
-                drop_items(step, entry);
+                clear(step, entry);
                 say(step, Fact::Retried { entry });
             }
             Ok(false) => {
-                drop_items(step, entry);
+                clear(step, entry);
                 commands = follow(step, entry, result);
             }
             Err(failure) => {
                 let run = &step.state().entries[entry as usize];
                 let (node, route) = (run.node, run.route);
                 fail_task(step, node, route, &failure);
+                raised(step, &failure)?;
             }
         }
     }
     weigh(step, entry);
     for (node, route) in commands {
-        command(step, node, route);
+        command(step, node, route)?;
     }
     let ended = step.state().status.is_completed();
-    let run = &step.state().entries[entry as usize];
-    if ended && run.status.is_completed() && !run.terminal {
+    if ended && !step.state().entries[entry as usize].terminal {
         say(step, Fact::Terminal { entry, counts: true });
     }
+    Ok(())
 }
 
-/// A task over items stays staged while they run; its items go with its entry when it has ended.
-fn drop_items(step: &mut Stage<'_>, entry: u32) {
+/// A task that has ended is staged no more. One over items stays staged while they run, and its items go with its entry; an
+/// arrival that came while the task ran is answered by its end, as in the original.
+fn clear(step: &mut Stage<'_>, entry: u32) {
     let run = &step.state().entries[entry as usize];
     let (node, route) = (run.node, run.route);
-    if step.state().staged(node, route).is_some_and(|staged| staged.items.is_some()) {
+    if step.state().staged(node, route).is_some() {
         let task = step.definition.name(node);
         say(step, Fact::Unstaged { task, route });
     }
@@ -531,18 +566,18 @@ fn keep_despite_failure(step: &mut Stage<'_>, staged: &[(usize, u32)]) {
 }
 
 /// A command of the engine runs in the moment in which it is reached.
-fn command(step: &mut Stage<'_>, node: usize, route: u32) {
+fn command(step: &mut Stage<'_>, node: usize, route: u32) -> Result<(), Refusal> {
     let task = step.definition.name(node);
     let is_fail = &*task == "fail";
     say(step, Fact::Entered { task: task.clone(), route, tries: None });
     say(step, Fact::Unstaged { task, route });
-    let Some((entry, _)) = step.state().latest(node, route) else { return };
+    let Some((entry, _)) = step.state().latest(node, route) else { return Ok(()) };
     if is_fail {
         log_action_failure(step, node, &Value::Null);
     }
     let status = if is_fail { Status::Failed } else { Status::Succeeded };
     say(step, Fact::Moved { entry, status });
-    conclude(step, entry, Status::Unset, &Value::Null);
+    conclude(step, entry, Status::Unset, &Value::Null)
 }
 
 // ---- the workflow's status ------------------------------------------------------------------------------------------
@@ -658,17 +693,10 @@ pub(super) fn rerun(step: &mut Stage<'_>, requests: Option<&[RerunRequest]>) -> 
     if chosen.is_empty() && !step.definition.habits.hang {
         return Ok(());
     }
-    let chosen_entries: BTreeSet<u32> = chosen.iter().map(|(entry, _)| *entry).collect();
     for (entry, reset) in &chosen {
-        say(step, Fact::Reentered { entry: *entry, reset: *reset });
+        reenter(step, *entry, *reset)?;
     }
-    let state = step.state();
-    let moved_on: Vec<u32> = (0..)
-        .zip(&state.entries)
-        .filter(|(i, run)| run.terminal && !run.taken.is_empty() && !chosen_entries.contains(i))
-        .map(|(i, _)| i)
-        .collect();
-    for entry in moved_on {
+    for entry in moved_on(step) {
         say(step, Fact::Terminal { entry, counts: false });
     }
     if !step.state().output.is_null() {
@@ -678,14 +706,41 @@ pub(super) fn rerun(step: &mut Stage<'_>, requests: Option<&[RerunRequest]>) -> 
     Ok(())
 }
 
+/// Stages a task again. What it led to before does not end the workflow any more.
+fn reenter(step: &mut Stage<'_>, entry: u32, reset: bool) -> Result<(), Refusal> {
+    let state = step.state();
+    let run = &state.entries[entry as usize];
+    let has_items = step.definition.plan(run.node).is_some_and(|plan| plan.with.is_some());
+    let is_kept = run.status.is_abended() || state.staged(run.node, run.route).is_some();
+    if has_items && !is_kept && step.definition.habits.hang {
+        let message = format!("the items of task \"{}\" are not known any more", step.definition.name(run.node));
+        return Err(Refusal { class: "AttributeError", message });
+    }
+    let led_to: Vec<u32> = state.led_to(entry).filter(|i| state.entries[*i as usize].terminal).collect();
+    say(step, Fact::Reentered { entry, reset });
+    for entry in led_to {
+        say(step, Fact::Terminal { entry, counts: false });
+    }
+    Ok(())
+}
+
+/// Ends of the workflow that led on; of the runs of one task the last.
+fn moved_on(step: &Stage<'_>) -> Vec<u32> {
+    let ends = (0..).zip(&step.state().entries).filter(|(_, run)| run.terminal && !run.taken.is_empty());
+    let last: BTreeMap<(usize, u32), u32> = ends.map(|(i, run)| ((run.node, run.route), i)).collect();
+    last.into_values().collect()
+}
+
 fn requested(step: &Stage<'_>, requests: &[RerunRequest]) -> Result<Vec<(u32, bool)>, Refusal> {
     let state = step.state();
-    let mut chosen = Vec::new();
+    let mut chosen = BTreeMap::new();
     let mut missing = Vec::new();
     for request in requests {
         let node = step.definition.graph.by_name.get(&request.task);
         match node.and_then(|node| state.latest(*node, request.route)) {
-            Some((entry, _)) => chosen.push((entry, request.reset)),
+            Some((entry, _)) => {
+                chosen.insert(entry, request.reset);
+            }
             None => missing.push(format!("{}|{}", request.task, request.route)),
         }
     }
@@ -698,17 +753,17 @@ fn requested(step: &Stage<'_>, requests: &[RerunRequest]) -> Result<Vec<(u32, bo
             ),
         });
     }
-    // A direct successor of another one runs again anyway.
-    let all: BTreeSet<u32> = chosen.iter().map(|(entry, _)| *entry).collect();
-    chosen.retain(|(entry, _)| {
-        !state.entries[*entry as usize].prev.iter().any(|prev| prev != entry && all.contains(prev))
-    });
-    Ok(by_name(step, chosen))
+    // What runs again anyway after each of the others is left out.
+    let with_next = |entry: u32| state.led_to(entry).chain([entry]).collect::<BTreeSet<u32>>();
+    let all: Vec<BTreeSet<u32>> = chosen.keys().map(|entry| with_next(*entry)).collect();
+    let mine = chosen.into_iter().zip(&all);
+    let kept = mine.filter(|(_, mine)| all.len() == 1 || all.iter().any(|other| !mine.is_subset(other)));
+    Ok(by_name(step, kept.map(|(chosen, _)| chosen).collect()))
 }
 
 fn failed_ends(step: &Stage<'_>) -> Result<Vec<(u32, bool)>, Refusal> {
-    let mut chosen = Vec::new();
-    for (i, run) in (0..).zip(&step.state().entries) {
+    let mut chosen = BTreeMap::new();
+    for run in &step.state().entries {
         if !run.terminal || !run.status.is_abended() {
             continue;
         }
@@ -722,19 +777,17 @@ fn failed_ends(step: &Stage<'_>) -> Result<Vec<(u32, bool)>, Refusal> {
                 message: format!("the command `{name}` ended the workflow and cannot run again; name the tasks to run"),
             });
         }
-        chosen.push((i, false));
+        chosen.extend(step.state().latest(run.node, run.route).map(|(last, _)| (last, false)));
     }
-    Ok(by_name(step, chosen))
+    Ok(by_name(step, chosen.into_iter().collect()))
 }
 
-/// In the order in which the tasks are entered again: by name and route, those over items last, since the original enters them
-/// only when they start.
+/// In the order in which the tasks are entered again: by name and route.
 fn by_name(step: &Stage<'_>, mut chosen: Vec<(u32, bool)>) -> Vec<(u32, bool)> {
     let entries = &step.state().entries;
     chosen.sort_by_key(|(entry, _)| {
         let run = &entries[*entry as usize];
-        let has_items = step.definition.plan(run.node).is_some_and(|plan| plan.with.is_some());
-        (has_items, step.definition.name(run.node), run.route)
+        (step.definition.name(run.node), run.route)
     });
     chosen
 }

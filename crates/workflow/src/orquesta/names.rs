@@ -73,10 +73,32 @@ fn failure(message: impl Into<String>) -> Error {
     Error::new("ExpressionEvaluationException", message)
 }
 
-/// The `place`th argument or the one called `name`; null counts as not given.
+/// The parameters of a function by their names in Jinja; YAQL writes `taskId`.
+fn parameters(function: &str) -> &'static [&'static str] {
+    match function {
+        "ctx" | "item" => &["key"],
+        "task_status" => &["task_id", "route"],
+        _ => &[],
+    }
+}
+
+fn is_called(name: &str, parameter: &str) -> bool {
+    name == parameter || (parameter == "task_id" && name == "taskId")
+}
+
+/// Whether the arguments are those that a function takes, each once.
+fn fits(function: &str, args: &[Value], named: &[(Str, Value)]) -> bool {
+    let parameters = parameters(function);
+    let Some(left) = parameters.get(args.len()..) else { return false };
+    let known = |name: &str| left.iter().any(|parameter| is_called(name, parameter));
+    let has_task = function != "task_status" || argument(args, named, 0, "task_id").is_some();
+    has_task && named.iter().all(|(name, _)| known(name))
+}
+
+/// The `place`th argument or the one called `name`.
 fn argument<'v>(args: &'v [Value], named: &'v [(Str, Value)], place: usize, name: &str) -> Option<&'v Value> {
-    let by_name = || named.iter().find(|(key, _)| &**key == name).map(|(_, value)| value);
-    args.get(place).or_else(by_name).filter(|value| !value.is_null())
+    let by_name = || named.iter().find(|(key, _)| is_called(key, name)).map(|(_, value)| value);
+    args.get(place).or_else(by_name)
 }
 
 fn text(value: &Value) -> String {
@@ -128,15 +150,23 @@ impl Names<'_> {
             .map_or(Status::Unset, |(_, entry)| entry.status)
     }
 
-    fn task_status(&self, args: &[Value], named: &[(Str, Value)]) -> Value {
+    fn task_status(&self, args: &[Value], named: &[(Str, Value)]) -> Result<Value, Error> {
         let name = argument(args, named, 0, "task_id").map(text).unwrap_or_default();
-        let route = argument(args, named, 1, "route").and_then(Value::as_int).and_then(|n| u32::try_from(n).ok());
-        let route = route.unwrap_or_else(|| self.current.map_or(0, |current| current.route));
+        let route = match argument(args, named, 1, "route") {
+            None | Some(Value::Null) => self.current.map_or(0, |current| i64::from(current.route)),
+            Some(Value::Bool(b)) => i64::from(*b),
+            Some(Value::Int(n)) => *n,
+            Some(_) => return Err(Error::new("TypeError", "the route is not a number")),
+        };
+        let Ok(route) = u32::try_from(route) else { return Ok(Status::Unset.as_str().into()) };
+        if self.state.routes().len() <= route as usize && route > 0 {
+            return Err(Error::new("IndexError", format!("there is no route {route}")));
+        }
         let status = match self.definition.graph.by_name.get(name.as_str()) {
             Some(node) => self.status_of(*node, route),
             None => Status::Unset,
         };
-        Value::from(status.as_str())
+        Ok(Value::from(status.as_str()))
     }
 
     fn mine(&self, is: impl Fn(Status) -> bool) -> Result<Value, Error> {
@@ -158,10 +188,15 @@ fn json(value: Option<&Value>) -> Result<Value, Error> {
 
 impl squall_expr::Host for Names<'_> {
     fn call(&self, name: &str, args: &[Value], named: &[(Str, Value)]) -> Option<Result<Value, Error>> {
+        if FUNCTIONS.contains(&name) && name != "json" && !fits(name, args, named) {
+            return None;
+        }
+        // Whatever counts as false to Python is no key.
+        let key = || argument(args, named, 0, "key").filter(|key| key.is_truthy());
         Some(match name {
-            "ctx" => self.ctx(argument(args, named, 0, "key")),
-            "item" => self.item(argument(args, named, 0, "key")),
-            "task_status" => Ok(self.task_status(args, named)),
+            "ctx" => self.ctx(key()),
+            "item" => self.item(key()),
+            "task_status" => self.task_status(args, named),
             "succeeded" => self.mine(|status| status == Status::Succeeded),
             "failed" => self.mine(|status| status == Status::Failed),
             "completed" => self.mine(Status::is_completed),

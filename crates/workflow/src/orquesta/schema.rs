@@ -246,6 +246,16 @@ impl Check<'_> {
                 }
             }
             Rule::Version => {
+                let possible = match value {
+                    Value::Str(text) => !text.is_empty(),
+                    Value::Int(n) => *n >= 0,
+                    Value::Float(x) => *x >= 0.0,
+                    Value::Big(_) => true,
+                    _ => false,
+                };
+                if !possible {
+                    self.refuse("anyOf", not_valid(value));
+                }
                 let known = match value {
                     Value::Str(text) => &**text == "1.0",
                     Value::Int(n) => *n == 1,
@@ -361,9 +371,10 @@ fn is_items(text: &str) -> bool {
     let Some(names) = head.trim_end().strip_suffix("in") else {
         return false;
     };
+    // A comma stands right behind its name; blanks alone do not part two names.
+    let is_word = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
     head.ends_with(char::is_whitespace)
         && names.ends_with(char::is_whitespace)
         && is_expression(expression)
-        && names.split([',', ' ', '\t']).all(|n| n.chars().all(|c| c.is_alphanumeric() || c == '_'))
-        && names.trim().ends_with(|c: char| c.is_alphanumeric() || c == '_')
+        && names.trim_end().split(',').all(|name| is_word(name.trim_start()))
 }

@@ -360,17 +360,11 @@ pub fn named_values(written: &Value) -> Vec<(Str, Value)> {
 
 fn targets(written: &Value) -> Vec<Str> {
     let names: Vec<Str> = match written {
-        Value::Str(text) => text.split(',').map(|name| name.trim().into()).collect(),
-        Value::List(names) => names
-            .iter()
-            .filter_map(|name| match name {
-                Value::Str(name) => Some(name.clone()),
-                _ => None,
-            })
-            .collect(),
+        // A name may be empty (`a,,b`): there is no such task, which the inspection says.
+        Value::Str(text) if !text.is_empty() => text.split(',').map(|name| name.trim().into()).collect(),
+        Value::List(names) => names.iter().map(|name| squall_expr::python::str(name).into()).collect(),
         _ => Vec::new(),
     };
-    let names: Vec<Str> = names.into_iter().filter(|name| !name.is_empty()).collect();
     if names.is_empty() { vec!["continue".into()] } else { names }
 }
 

@@ -227,6 +227,21 @@ impl Items {
         }
     }
 
+    /// Lets items that ended badly, or all of them, start again.
+    fn reset(&mut self, all: bool, hang: bool) {
+        for i in 0..self.statuses.len() {
+            // An item that was paused when its task failed would be waited for by nobody.
+            let is_lost = !hang && !self.statuses[i].is_completed() && !self.statuses[i].is_active();
+            if all || is_lost || self.statuses[i].is_abended() {
+                self.cursor = self.cursor.min(i);
+                self.set(i, Status::Unset);
+            }
+        }
+        if self.statuses.iter().all(|status| *status == Status::Unset) {
+            self.results.fill(Value::Null);
+        }
+    }
+
     /// How many may start now.
     pub fn places(&self) -> usize {
         let waiting = self.tally.waiting as usize;
@@ -379,6 +394,13 @@ impl State {
     pub fn latest(&self, node: usize, route: u32) -> Option<(u32, &Entry)> {
         let index = *self.latest.get(&(node, route))?;
         Some((index, self.entries.get(index as usize)?))
+    }
+
+    /// Runs of tasks that some run of the same task, on its route, led to.
+    pub fn led_to(&self, entry: u32) -> impl Iterator<Item = u32> {
+        let mine = self.entries.get(entry as usize).map(|entry| (entry.node, entry.route));
+        let is_mine = move |prev: &u32| self.entries.get(*prev as usize).map(|e| (e.node, e.route)) == mine;
+        (0..).zip(&self.entries).filter(move |(_, entry)| entry.prev.iter().any(is_mine)).map(|(i, _)| i)
     }
 
     /// The task as it is staged on a route.
@@ -675,26 +697,19 @@ impl State {
 
     fn reenter(&mut self, definition: &Definition, index: u32, reset: bool) {
         self.change(index, |entry| entry.terminal = false);
-        let Some(old) = self.entries.get(index as usize) else { return };
-        let mut items = if reset { None } else { old.items.clone() };
-        if let Some(items) = &mut items {
-            for i in 0..items.statuses.len() {
-                // An item that was paused when its task failed would be waited for by nobody.
-                let is_lost = !definition.habits.hang && !items.statuses[i].is_completed();
-                if items.statuses[i].is_abended() || is_lost {
-                    items.cursor = items.cursor.min(i);
-                    items.set(i, Status::Unset);
-                }
-            }
+        let Some(old) = self.entries.get(index as usize).cloned() else { return };
+        let name = &definition.graph.nodes[old.node].name;
+        self.errors.retain(|error| error.task_id.as_ref() != Some(name));
+        if definition.plan(old.node).is_some_and(|plan| plan.with.is_some()) {
+            return self.restage_items(definition, old, reset);
         }
         let entry = Entry {
             status: Status::Unset,
             taken: Vec::new(),
             tries: old.tries.map(|tries| Tries { done: 0, ..tries }),
             items: None,
-            ..old.clone()
+            ..old
         };
-        let name = definition.graph.nodes[entry.node].name.clone();
         let staged = Staged {
             node: entry.node,
             route: entry.route,
@@ -703,11 +718,36 @@ impl State {
             ready: true,
             despite_failure: false,
             retry_delay: None,
-            items,
+            items: None,
         };
-        self.errors.retain(|error| error.task_id.as_ref() != Some(&name));
         self.push_entry(definition, entry);
         self.unstage(staged.node, staged.route);
         self.stage(staged);
+    }
+
+    /// A task over items is entered again only when it starts. Items that still run stay as they are.
+    fn restage_items(&mut self, definition: &Definition, old: Entry, reset: bool) {
+        let hang = definition.habits.hang;
+        if self.staged(old.node, old.route).is_some() {
+            return self.with_staged(Some(old.node), old.route, |staged| {
+                if let Some(items) = &mut staged.items {
+                    items.reset(reset, hang);
+                }
+            });
+        }
+        let mut items = old.items;
+        if let Some(items) = &mut items {
+            items.reset(reset, hang);
+        }
+        self.stage(Staged {
+            node: old.node,
+            route: old.route,
+            view: old.view,
+            prev: old.prev,
+            ready: true,
+            despite_failure: false,
+            retry_delay: None,
+            items,
+        });
     }
 }
