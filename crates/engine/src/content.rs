@@ -5,7 +5,7 @@ use crate::params::Prepared;
 use squall_content::{Action, Registry};
 use squall_expr::alias::{Entry, Matcher, Options, representations};
 use squall_model::{ActionRef, Map, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 /// A snapshot of all content.
@@ -19,6 +19,8 @@ pub struct Content {
     few: HashMap<ActionRef, Vec<Arc<squall_content::Policy>>>,
     /// What workflows name, found out once for each: a snapshot never changes.
     children: Mutex<HashMap<ActionRef, Children>>,
+    /// Which workflows may come to know secrets, likewise.
+    touching: Mutex<HashMap<ActionRef, bool>>,
 }
 
 /// The actions that a workflow names in its text, and those that they name.
@@ -55,7 +57,16 @@ impl Content {
                 few.entry(action).or_default().push(policy.clone());
             }
         }
-        Content { registry, prepared, policy, strict, kind, few, children: Mutex::default() }
+        Content {
+            registry,
+            prepared,
+            policy,
+            strict,
+            kind,
+            few,
+            children: Mutex::default(),
+            touching: Mutex::default(),
+        }
     }
 
     /// The packs.
@@ -81,11 +92,24 @@ impl Content {
         found
     }
 
-    /// Whether a workflow may come to know secrets: it or something that its definition names reads them, or takes them.
-    pub(crate) fn touches_secrets(&self, action: &Arc<Action>) -> bool {
-        let decrypts = |action: &Action| action.definition.as_ref().is_some_and(|d| d.text.contains("decrypt"));
+    /// Whether a workflow may come to know secrets: it or something that its definition names decrypts, has a secret parameter of
+    /// its own (whose value may come from a default or from the pack's configuration), or speaks of one of a runner. That a
+    /// runner has one is not enough: every shell command has `sudo_password`.
+    pub(crate) fn touches_secrets(&self, action: &Action) -> bool {
+        if let Some(known) = crate::locked(&self.touching).get(&action.reference) {
+            return *known;
+        }
         let children = self.children(action);
-        decrypts(action) || children.iter().any(|child| decrypts(child) || self.prepared(child).has_secrets())
+        let texts = || {
+            let all = std::iter::once(action).chain(children.iter().map(|child| &**child));
+            all.filter_map(|action| action.definition.as_ref()).map(|definition| &definition.text)
+        };
+        let mut words: BTreeSet<String> = children.iter().flat_map(|child| self.prepared(child).secret()).collect();
+        words.insert("decrypt".into());
+        let found = children.iter().any(|child| self.prepared(child).has_own_secrets())
+            || texts().any(|text| words.iter().any(|word| text.contains(word.as_str())));
+        crate::locked(&self.touching).insert(action.reference.clone(), found);
+        found
     }
 
     /// The server's rules of confirmation.

@@ -58,9 +58,9 @@ impl Prepared {
         self.secret.iter().any(|secret| secret == name)
     }
 
-    /// Whether any parameter is secret, or something in it.
-    pub(crate) fn has_secrets(&self) -> bool {
-        !self.secret.is_empty()
+    /// Whether any parameter that is not the runner's alone is secret, or something in it.
+    pub(crate) fn has_own_secrets(&self) -> bool {
+        self.secret.iter().any(|name| self.own.contains_key(name.as_str()))
     }
 
     /// The names of all parameters that are secret, or in which something is.

@@ -41,26 +41,28 @@ impl<'a> Turn<'a> {
         self.end_if_done(id);
     }
 
-    /// Whether facts may hold secrets: parameters of the workflow, or of an action that it offers; and what a workflow reads in clear,
-    /// or hears of one that takes secrets, may stand in any of its later facts.
+    /// Whether facts may hold secrets: parameters of the workflow, or what it gives to an action; and what a workflow reads in
+    /// clear, or hears of one that it gave secrets, may stand in any of its later facts.
     fn holds_secrets(&self, id: ExecutionId, facts: &[Fact]) -> bool {
         let content = &self.around.content;
-        let action = |execution: &Execution| content.registry().action(&execution.request.action).cloned();
         let own = |execution: &Execution| {
-            !execution.request.secret.is_empty()
-                || action(execution).is_none_or(|action| content.touches_secrets(&action))
+            let action = content.registry().action(&execution.request.action);
+            !execution.request.secret.is_empty() || action.is_none_or(|action| content.touches_secrets(action))
         };
         let offered = |fact: &Fact| match fact {
-            Fact::Offered { offer } => offer.action.as_deref().is_some_and(|name| self.takes_secrets(name)),
+            Fact::Offered { offer } => {
+                offer.action.as_deref().is_some_and(|name| self.gives_secrets(name, &offer.input))
+            }
             _ => false,
         };
         self.tree.executions.get(&id).is_some_and(own) || facts.iter().any(offered)
     }
 
-    fn takes_secrets(&self, action: &str) -> bool {
+    /// Whether a secret parameter of the action is among what it is given.
+    fn gives_secrets(&self, action: &str, input: &Value) -> bool {
         let content = &self.around.content;
         let action = action.parse::<ActionRef>().ok().and_then(|reference| content.registry().action(&reference));
-        action.is_some_and(|action| content.prepared(action).has_secrets())
+        action.is_some_and(|action| content.prepared(action).secret().iter().any(|name| input.get(name).is_some()))
     }
 
     pub(super) fn fact(&mut self, id: ExecutionId, fact: Fact) {
