@@ -7,6 +7,7 @@ use squall_engine::Content;
 use squall_engine::view::{self, object_id};
 use squall_model::{ActionRef, Execution, MASK, Map, Str, Value, to_json};
 use std::path::Path;
+use std::sync::Arc;
 
 /// An object from its fields, in their order.
 pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
@@ -258,10 +259,14 @@ pub(crate) fn trigger_ref(kind: &str, parameters: &Value) -> String {
     format!("{pack}.{}-{}-4{}-8{}-{}", part(0, 8), part(8, 12), part(12, 15), part(15, 18), part(12, 24))
 }
 
+/// The action of a name. One that cannot be read, as a rule may hold it, is one of nothing that is registered.
+fn named<'c>(registry: &'c Registry, name: &str) -> Option<&'c Arc<Action>> {
+    name.parse().ok().and_then(|reference| registry.action(&reference))
+}
+
 /// Masks the parameters of a rule that its action calls secret.
 pub(crate) fn rule(rule: &Rule, content: &Content, show_secrets: bool) -> Value {
-    let action: Option<ActionRef> = rule.action.parse().ok();
-    let action = action.and_then(|reference| content.registry().action(&reference));
+    let action = named(content.registry(), &rule.action);
     let mut shown = rule.show().as_map().cloned().unwrap_or_default();
     if let Some(parameters) = rule.action_parameters.as_map().filter(|_| !show_secrets) {
         let masked = view::masked(parameters, action.map(|a| &**a), content);
@@ -274,10 +279,10 @@ pub(crate) fn rule(rule: &Rule, content: &Content, show_secrets: bool) -> Value 
 pub(crate) fn rule_view(of: &Rule, content: &Content) -> Value {
     let mut shown = rule(of, content, false).as_map().cloned().unwrap_or_default();
     let registry = content.registry();
+    // A name that cannot be read is one of nothing that is registered, as in `named`.
     let trigger: Option<ActionRef> = of.trigger.parse().ok();
     let trigger = trigger.and_then(|r| registry.trigger_types.get(&r)).and_then(|t| t.description.clone());
-    let action: Option<ActionRef> = of.action.parse().ok();
-    let action = action.and_then(|r| registry.action(&r)).and_then(|a| a.description.clone());
+    let action = named(registry, &of.action).and_then(|a| a.description.clone());
     for (field, text) in [("trigger", trigger), ("action", action)] {
         let mut part = shown.get(field).and_then(Value::as_map).cloned().unwrap_or_default();
         part.insert("description".into(), described(&text));
@@ -401,8 +406,7 @@ impl Wardrobe<'_> {
     /// Completes the engine's view of an execution: full action and runner, what is empty left out.
     pub fn dress(&self, plain: &Value, children: Vec<Value>, clear: bool) -> Value {
         let text = |path: &[&str]| plain.at(path).and_then(Value::as_str).unwrap_or_default();
-        let reference: Option<ActionRef> = text(&["action", "ref"]).parse().ok();
-        let action = reference.and_then(|r| self.registry.action(&r));
+        let action = named(self.registry, text(&["action", "ref"]));
         let runner = self.registry.runner(text(&["runner", "name"]));
         let status = text(&["status"]);
         let mut shown = Map::new();
